@@ -1,0 +1,1 @@
+"""Bayesian factor models of crypto returns."""

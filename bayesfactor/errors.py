@@ -1,0 +1,77 @@
+"""The exception family: everything this package raises on purpose is a `BayesFactorError`.
+
+Each child is a Python builtin as well, so that code which never heard of this package still
+catches it. Messages give the rule, the value got and the remedy.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "BayesFactorError",
+    "CardError",
+    "CompareError",
+    "ConvergenceError",
+    "MissingFileError",
+    "ModelError",
+    "NumericalError",
+    "PanelError",
+    "RiskError",
+    "SchemaError",
+    "WeightsError",
+    "unknown_names",
+]
+
+
+class BayesFactorError(Exception):
+    """Base of all errors raised by `bayesfactor`."""
+
+
+class PanelError(BayesFactorError, ValueError):
+    """The data given cannot become a panel."""
+
+
+class CardError(BayesFactorError, ValueError):
+    """A model card, or an override of one, is not valid."""
+
+
+class ModelError(BayesFactorError, ValueError):
+    """The model asked for cannot be built or fitted on this panel."""
+
+
+class SchemaError(BayesFactorError, ValueError):
+    """A tree or a file does not have the groups, names or version this package writes."""
+
+
+class CompareError(BayesFactorError, ValueError):
+    """The models given cannot be compared fairly."""
+
+
+class ConvergenceError(BayesFactorError, RuntimeError):
+    """A fit whose diagnosis is `fail` was used where only a converged one is allowed."""
+
+
+class WeightsError(BayesFactorError, ValueError):
+    """Portfolio weights do not match the assets of the model."""
+
+
+class RiskError(BayesFactorError, ValueError):
+    """A risk number was asked for that this posterior cannot give."""
+
+
+class NumericalError(BayesFactorError, ArithmeticError):
+    """A number came out infinite or too imprecise to be reported."""
+
+
+class MissingFileError(BayesFactorError, FileNotFoundError):
+    """A file that was named does not exist."""
+
+
+def unknown_names(names: Iterable[str], known: Iterable[str]) -> str:
+    """Return a readable list of `names`, each with the nearest `known` one as a hint."""
+    candidates = [str(k) for k in known]
+    words = []
+    for name in map(str, names):
+        near = get_close_matches(name, candidates, n=1)
+        words.append(f"{name!r} (did you mean {near[0]!r}?)" if near else repr(name))
+    return ", ".join(words)

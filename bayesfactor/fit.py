@@ -1,0 +1,227 @@
+"""`fit`: a model and a panel become one DataTree that every later verb reads.
+
+Two graphs are sampled, returns given factors and the factors' own law, and merged: given the
+factors the posterior factorises. What leaves this room is in original units.
+"""
+
+import json
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import ModelError
+from bayesfactor.laws import law_of
+from bayesfactor.laws.blocks import Seed, root_entropy
+from bayesfactor.model import FactorModel
+from bayesfactor.panel import check_panel
+from bayesfactor.registry import get_model
+from bayesfactor.sampling import SampleOptions, draw_prior, log_prior, sample
+from bayesfactor.structures import Units, to_original, units_of
+
+__all__ = ["fit", "sample_prior_predictive"]
+
+_FREE_FORMS = ("_raw", "_partial", "_offset")
+
+
+def fit(
+    model: str | Path | FactorModel,
+    panel: xr.Dataset,
+    *,
+    draws: int | None = None,
+    tune: int | None = None,
+    chains: int | None = None,
+    cores: int | None = None,
+    target_accept: float | None = None,
+    random_seed: Seed = None,
+    method: str = "nuts",
+    progressbar: bool = True,
+) -> xr.DataTree:
+    """Draw from the posterior of a model given a panel.
+
+    Parameters
+    ----------
+    model : str, Path or FactorModel
+        A name of `bf.list_models()`, a path to a card, or a model.
+    panel : Dataset
+        `returns (time, asset)` and `factor_returns (time, factor)`.
+    draws, tune, chains : int, optional
+        Kept draws and warm-up draws per chain, and chains; the card's values (1000, 1000, 4)
+        where not given.
+    cores : int, optional
+        Chains sampled at the same time; all cores where not given.
+    target_accept : float, optional
+        Target acceptance of NUTS; the card's value (0.95) where not given.
+    random_seed : int, Generator or SeedSequence, optional
+    method : {"nuts", "pathfinder"}
+        "pathfinder" is a fast approximation for a first look (Zhang et al. 2022); the result is
+        marked as approximate and `bf.diagnose` never calls it `ok`.
+    progressbar : bool
+
+    Returns
+    -------
+    DataTree
+        Groups `posterior`, `sample_stats`, `log_likelihood`, `log_prior`, `observed_data` and
+        `constant_data`; everything in original units. See docs/schema.md.
+
+    Raises
+    ------
+    PanelError
+        If the panel is not well formed, or an asset lies in the span of the factors.
+    CardError, ModelError
+        If the model is unknown or cannot use this panel, or an option is out of range.
+
+    References
+    ----------
+    .. [1] Hoffman, M. D. and Gelman, A. (2014). The No-U-Turn Sampler. JMLR 15.
+    .. [2] Zhang, L. et al. (2022). Pathfinder. JMLR 23(306).
+    """
+    model = get_model(model)
+    check_panel(panel)
+    card = {"draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.95} | dict(model.sample)
+    given = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept}
+    card |= {k: v for k, v in given.items() if v is not None}
+    options = SampleOptions(**card, cores=cores, progressbar=progressbar, method=method)
+    entropy = root_entropy(random_seed)
+    started = time.perf_counter()
+
+    returns_model = model.build(panel)
+    factor_model = model.build_factor_law(panel)
+    main = sample(returns_model, options, (entropy, 0), label="loadings")
+    side = sample(factor_model, options, (entropy, 1), label="factor law")
+    prior = xr.merge(
+        [log_prior(returns_model, main), log_prior(factor_model, side)], join="exact", compat="no_conflicts"
+    )
+    units = units_of(panel)
+    groups = {
+        s.POSTERIOR: _posterior(main, side, units),
+        s.SAMPLE_STATS: _sample_stats(main, side),
+        s.LOG_PRIOR: prior,
+        **_data_groups(panel, units),
+    }
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = _attrs(model, panel, options, entropy)
+    tree[s.LOG_LIKELIHOOD] = xr.DataTree(_log_likelihood(tree))
+    tree.attrs["sampling_seconds"] = round(time.perf_counter() - started, 3)
+    return tree
+
+
+def sample_prior_predictive(
+    model: str | Path | FactorModel, panel: xr.Dataset, *, draws: int = 500, random_seed: Seed = None
+) -> xr.DataTree:
+    """Draw parameters and returns from the prior: what the card says before it sees a return.
+
+    Parameters
+    ----------
+    model : str, Path or FactorModel
+    panel : Dataset
+        Gives shapes, labels, units and the factors' days; its returns are not looked at beyond
+        their unit and where they are missing.
+    draws : int
+    random_seed : int, Generator or SeedSequence, optional
+
+    Returns
+    -------
+    DataTree
+        `prior` and `prior_predictive` (`returns (chain, draw, time, asset)`, NaN where the panel
+        has none, and `factor_returns (chain, draw, time, factor)`), beside `observed_data` and
+        `constant_data`; original units.
+
+    Raises
+    ------
+    PanelError, CardError, ModelError
+        As `bf.fit`.
+    """
+    model = get_model(model)
+    check_panel(panel)
+    if draws < 1:
+        msg = f"draws is at least 1; got {draws}."
+        raise ModelError(msg)
+    units, entropy = units_of(panel), root_entropy(random_seed)
+    main = draw_prior(model.build(panel), draws, (entropy, 0))
+    side = draw_prior(model.build_factor_law(panel), draws, (entropy, 1))
+    returns = main["prior_predictive"].to_dataset()[s.RETURNS] * units.returns
+    factors = side["prior_predictive"].to_dataset()[s.FACTOR_RETURNS]
+    factors = factors * xr.DataArray(units.factors, dims=s.FACTOR)
+    predictive = xr.Dataset(
+        {
+            s.RETURNS: returns.transpose(s.CHAIN, s.DRAW, s.TIME, s.ASSET).where(panel[s.RETURNS].notnull()),
+            s.FACTOR_RETURNS: factors.transpose(s.CHAIN, s.DRAW, s.TIME, s.FACTOR),
+        }
+    ).drop_vars([s.GROUP, s.FAMILY], errors="ignore")
+    groups = {
+        s.PRIOR: _posterior(main["prior"].to_dataset(), side["prior"].to_dataset(), units),
+        s.PRIOR_PREDICTIVE: predictive,
+        **_data_groups(panel, units),
+    }
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = _attrs(model, panel, None, entropy)
+    return tree
+
+
+def _posterior(main: Any, side: Any, units: Units) -> xr.Dataset:
+    """Merge the two sets of draws, in original units, without the sampler's own forms."""
+    parts = [d[s.POSTERIOR].to_dataset() if isinstance(d, xr.DataTree) else d for d in (main, side)]
+    merged = xr.merge(parts, join="exact", compat="no_conflicts")
+    merged = merged.drop_vars([v for v in merged.data_vars if str(v).endswith(_FREE_FORMS)])
+    unused = [d for d in merged.dims if not any(d in v.dims for v in merged.data_vars.values())]
+    return to_original(merged.drop_dims(unused), units)
+
+
+def _sample_stats(main: xr.DataTree, side: xr.DataTree) -> xr.Dataset:
+    """Merge both records; the factor law's columns carry a prefix."""
+    own = side[s.SAMPLE_STATS].to_dataset()
+    own = own.rename({v: f"factor_law_{v}" for v in own.data_vars})
+    return xr.merge([main[s.SAMPLE_STATS].to_dataset(), own], join="exact", compat="no_conflicts")
+
+
+def _data_groups(panel: xr.Dataset, units: Units) -> dict[str, xr.Dataset]:
+    attrs = {k: v for k, v in panel.attrs.items() if k != "schema_version"}
+    groups = np.unique(panel[s.GROUP].values.astype(str), return_inverse=True)[1]
+    constant = xr.Dataset(
+        {
+            s.FACTOR_RETURNS: panel[s.FACTOR_RETURNS],
+            s.RETURNS_UNIT: ((), units.returns),
+            s.FACTOR_UNIT: (s.FACTOR, units.factors),
+            "group_index": (s.ASSET, groups),
+        }
+    )
+    if s.FACTOR_WEIGHTS in panel:
+        constant[s.FACTOR_WEIGHTS] = panel[s.FACTOR_WEIGHTS].isel({s.TIME: -1}, drop=True)
+    return {s.OBSERVED_DATA: panel[[s.RETURNS]].assign_attrs(attrs), s.CONSTANT_DATA: constant.assign_attrs(attrs)}
+
+
+def _log_likelihood(tree: xr.DataTree) -> xr.Dataset:
+    law = law_of(tree)
+    post = tree[s.POSTERIOR].to_dataset()
+    rows = law.row_log_likelihood().reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
+    time_coord = tree[s.OBSERVED_DATA][s.TIME].values
+    coords = {s.CHAIN: post[s.CHAIN].values, s.DRAW: post[s.DRAW].values, s.TIME: time_coord}
+    return xr.Dataset({s.RETURNS: ((s.CHAIN, s.DRAW, s.TIME), rows)}, coords=coords, attrs={"given": law.given})
+
+
+def _attrs(model: FactorModel, panel: xr.Dataset, options: SampleOptions | None, entropy: int) -> dict[str, Any]:
+    packages = ("bayesfactor", "pymc", "pymc-extras", "nutpie", "arviz", "xarray", "numpy")
+    attrs: dict[str, Any] = {
+        "schema_version": s.SCHEMA_VERSION,
+        "model": model.name,
+        "title": model.title,
+        "structure": model.structure,
+        "card": model.to_toml(),
+        "card_digest": model.digest,
+        "overrides": ", ".join(model.overrides),
+        "random_seed": str(entropy),
+        "versions": json.dumps({p: version(p) for p in packages}),
+    }
+    keys = ("returns_digest", "factors_digest", "returns_kind", "periods_per_year", "trimmed")
+    attrs |= {k: panel.attrs[k] for k in keys if k in panel.attrs}
+    if options is not None:
+        attrs |= {"method": options.method, "approximate": int(options.method != "nuts")}
+        attrs |= {k: getattr(options, k) for k in ("draws", "tune", "chains", "target_accept")}
+    return attrs
+
+

@@ -1,0 +1,28 @@
+"""The laws: pointwise log-likelihood, simulation and exact moments, without PyMC.
+
+`LAWS` maps the structure a tree was fitted with to its law; adding a structure adds one line.
+"""
+
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import SchemaError
+from bayesfactor.laws.contract import Law, Moments, Scenarios
+from bayesfactor.laws.static import StaticLaw
+
+__all__ = ["LAWS", "Law", "Moments", "Scenarios", "law_of"]
+
+LAWS: Final[dict[str, type[Law]]] = {"static": StaticLaw}
+
+
+def law_of(tree: xr.DataTree, draws: np.ndarray | None = None) -> Law:
+    """Return the law of a fitted tree, all draws or those at the flat positions `draws`."""
+    s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, verb="this verb")
+    structure = tree.attrs.get("structure")
+    if structure not in LAWS:
+        msg = f"the tree was fitted with structure {structure!r}; this version knows {', '.join(LAWS)}."
+        raise SchemaError(msg)
+    return LAWS[structure].from_tree(tree, draws)

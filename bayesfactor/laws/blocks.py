@@ -1,0 +1,49 @@
+"""Work in blocks: bounded memory, both cores, results that do not depend on how many there are."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+
+__all__ = ["block_rng", "root_entropy", "run_blocks", "slices"]
+
+type Seed = int | np.random.Generator | np.random.SeedSequence | None
+
+
+def slices(total: int, size: int) -> list[slice]:
+    """Cut `range(total)` into consecutive slices of at most `size`."""
+    size = max(1, size)
+    return [slice(a, min(a + size, total)) for a in range(0, total, size)]
+
+
+def run_blocks[T, R](work: Callable[[T], R], blocks: Iterable[T]) -> Iterator[R]:
+    """Yield `work(block)` in order, computed by a few threads that never run far ahead.
+
+    `work` should spend its time in code that releases the GIL.
+    """
+    workers = os.process_cpu_count() or 1
+    waiting = iter(blocks)
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        queue = [pool.submit(work, b) for b in islice(waiting, workers + 1)]
+        while queue:
+            done = queue.pop(0)
+            yield done.result()
+            queue.extend(pool.submit(work, b) for b in islice(waiting, 1))
+
+
+def root_entropy(random_seed: Seed) -> int:
+    """Return one integer that reproduces everything drawn from `random_seed`."""
+    if isinstance(random_seed, np.random.Generator):
+        return int(random_seed.integers(2**63))
+    if isinstance(random_seed, np.random.SeedSequence):
+        return int(random_seed.generate_state(1, np.uint64)[0])
+    if random_seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+    return int(random_seed)
+
+
+def block_rng(entropy: int, *key: int) -> np.random.Generator:
+    """Return the generator of one block: the same for the same key, whatever ran before."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy, spawn_key=key)))

@@ -1,0 +1,107 @@
+"""What every law supplies: the protocol, and the two things it hands over."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["Law", "Moments", "Scenarios"]
+
+
+@dataclass(frozen=True)
+class Scenarios:
+    """Simulated futures of a block of posterior draws, one per draw.
+
+    Parameters
+    ----------
+    draws : slice or ndarray
+        Flat positions of the posterior draws.
+    factor_returns : ndarray (draw, horizon, factor)
+    specific_returns : ndarray (draw, horizon, asset)
+    floored : int
+        How many simulated asset returns were floored at -1.
+    """
+
+    draws: slice | np.ndarray
+    factor_returns: np.ndarray
+    specific_returns: np.ndarray
+    floored: int = 0
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The law of the next periods given each draw: independent elliptical t blocks per period.
+
+    Given the draw, factors of one period are jointly t(`factor_nu`) with mean `factor_mean` and
+    covariance `factor_covariance`; innovations e_i are independent t(`specific_nu`) with variance
+    `specific_variance`; periods are independent. `nu = inf` is the normal. Where factors are
+    portfolios of the panel's own assets, specific returns are e - loadings (own_weights e).
+
+    Parameters
+    ----------
+    alpha : ndarray (draw, asset)
+    loadings : ndarray (draw, asset, factor)
+    factor_mean : ndarray (draw, horizon, factor)
+    factor_covariance : ndarray (draw, horizon, factor, factor)
+    factor_nu : ndarray (draw, horizon)
+    specific_variance, specific_nu : ndarray (draw, horizon, asset)
+    own_weights : ndarray (factor, asset) or (0, asset)
+    """
+
+    alpha: np.ndarray
+    loadings: np.ndarray
+    factor_mean: np.ndarray
+    factor_covariance: np.ndarray
+    factor_nu: np.ndarray
+    specific_variance: np.ndarray
+    specific_nu: np.ndarray
+    own_weights: np.ndarray
+
+    @property
+    def n_draws(self) -> int:
+        """Number of posterior draws."""
+        return self.alpha.shape[0]
+
+    @property
+    def horizon(self) -> int:
+        """Number of periods."""
+        return self.factor_mean.shape[1]
+
+    def take(self, draws: np.ndarray) -> "Moments":
+        """Return the same law for some of the draws."""
+        names = [f for f in self.__dataclass_fields__ if f != "own_weights"]
+        return replace(self, **{f: getattr(self, f)[draws] for f in names})
+
+
+class Law(Protocol):
+    """What a posterior draw says about data and about the future, whatever the structure."""
+
+    given: ClassVar[str]
+    """What a row's log-likelihood is conditional on: `factors`, `nothing` or `past`."""
+
+    @classmethod
+    def from_tree(cls, tree: xr.DataTree, draws: np.ndarray | None = None) -> Self:
+        """Read the law off a tree."""
+        ...
+
+    @property
+    def n_draws(self) -> int:
+        """Number of posterior draws."""
+        ...
+
+    def row_log_likelihood(self) -> np.ndarray:
+        """Return (draw, time)."""
+        ...
+
+    def cell_log_likelihood(self, assets: slice) -> np.ndarray:
+        """Return (cell, draw) for the observed cells of some assets."""
+        ...
+
+    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
+        """Draw one future per posterior draw."""
+        ...
+
+    def moments(self, horizon: int) -> Moments:
+        """Return the exact law of the next periods given each draw."""
+        ...

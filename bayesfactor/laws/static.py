@@ -1,0 +1,273 @@
+"""What one posterior draw of the static factor model says about data (numpy and numba only).
+
+r_it = alpha_i + sum_k beta_ik f_kt + sigma_i e_it with e_it ~ t(nu_i), independent over i and t;
+f_t ~ multivariate t(factor_nu). Cells with NaN contribute nothing. Assets stand in canonical
+order throughout, so that sums over them do not depend on the order of the panel.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import xarray as xr
+from numba import njit
+
+from bayesfactor import schema as s
+from bayesfactor.laws.blocks import run_blocks, slices
+from bayesfactor.laws.contract import Moments, Scenarios
+from bayesfactor.laws.student import log_density_constant, mixing_scale
+
+__all__ = ["StaticLaw"]
+
+
+@njit(cache=True, nogil=True)
+def _row_log_likelihood(returns, factors, alpha, loadings, sigma, nu, out):
+    n_draws, n_assets = alpha.shape
+    n_times = returns.shape[1]
+    n_factors = factors.shape[0]
+    mean = np.empty(n_times)
+    for d in range(n_draws):
+        for i in range(n_assets):
+            const = log_density_constant(nu[d, i], sigma[d, i])
+            mean[:] = alpha[d, i]
+            for k in range(n_factors):
+                b = loadings[d, i, k]
+                for t in range(n_times):
+                    mean[t] += b * factors[k, t]
+            normal = math.isinf(nu[d, i])
+            shape = 0.5 * (nu[d, i] + 1.0)
+            for t in range(n_times):
+                r = returns[i, t]
+                if r == r:
+                    z = (r - mean[t]) / sigma[d, i]
+                    out[d, t] += const - (0.5 * z * z if normal else shape * math.log1p(z * z / nu[d, i]))
+
+
+@njit(cache=True, nogil=True)
+def _cell_log_likelihood(returns, factors, alpha, loadings, sigma, nu, out):
+    """`out[cell, draw]` for the observed cells of a few assets, asset by asset, days in order."""
+    n_draws, n_assets = alpha.shape
+    n_times = returns.shape[1]
+    n_factors = factors.shape[0]
+    cell = 0
+    for i in range(n_assets):
+        for t in range(n_times):
+            r = returns[i, t]
+            if r != r:
+                continue
+            for d in range(n_draws):
+                mean = alpha[d, i]
+                for k in range(n_factors):
+                    mean += loadings[d, i, k] * factors[k, t]
+                z = (r - mean) / sigma[d, i]
+                out[cell, d] = z
+            cell += 1
+    cell = 0
+    for i in range(n_assets):
+        const = np.empty(n_draws)
+        for d in range(n_draws):
+            const[d] = log_density_constant(nu[d, i], sigma[d, i])
+        for t in range(n_times):
+            if returns[i, t] != returns[i, t]:
+                continue
+            for d in range(n_draws):
+                z2 = out[cell, d] * out[cell, d]
+                v = nu[d, i]
+                out[cell, d] = const[d] - (
+                    0.5 * z2 if math.isinf(v) else 0.5 * (v + 1.0) * math.log1p(z2 / v)
+                )
+            cell += 1
+
+
+@njit(cache=True, nogil=True)
+def _simulate(rng, alpha, loadings, sigma, nu, location, chol, factor_nu, own, floor, f_out, e_out):
+    """Fill `f_out (draw, horizon, factor)` and `e_out (draw, horizon, asset)`; count floored cells."""
+    n_draws, horizon, n_factors = f_out.shape
+    n_assets = e_out.shape[2]
+    normal = np.empty(n_factors)
+    gap = np.empty(n_factors)
+    floored = 0
+    for d in range(n_draws):
+        for h in range(horizon):
+            mix = mixing_scale(rng, factor_nu[d]) if n_factors > 0 else 1.0
+            for k in range(n_factors):
+                normal[k] = rng.standard_normal()
+            for k in range(n_factors):
+                total = 0.0
+                for j in range(k + 1):
+                    total += chol[d, k, j] * normal[j]
+                f_out[d, h, k] = location[d, k] + mix * total
+            for i in range(n_assets):
+                e_out[d, h, i] = sigma[d, i] * mixing_scale(rng, nu[d, i]) * rng.standard_normal()
+            if own.shape[0] > 0:
+                # The factor is its own portfolio's return: what that portfolio's specific
+                # returns add up to is taken out again, e - beta (w'e).
+                for k in range(n_factors):
+                    gap[k] = 0.0
+                    for i in range(n_assets):
+                        gap[k] += own[k, i] * e_out[d, h, i]
+                for i in range(n_assets):
+                    for k in range(n_factors):
+                        e_out[d, h, i] -= loadings[d, i, k] * gap[k]
+            if floor:
+                for i in range(n_assets):
+                    r = alpha[d, i] + e_out[d, h, i]
+                    for k in range(n_factors):
+                        r += loadings[d, i, k] * f_out[d, h, k]
+                    if r < -1.0:
+                        e_out[d, h, i] -= r + 1.0
+                        floored += 1
+    return floored
+
+
+@dataclass(frozen=True)
+class StaticLaw:
+    """The draws of one static fit, flattened over (chain, draw), in original units.
+
+    Parameters
+    ----------
+    returns : ndarray (asset, time)
+    factors : ndarray (factor, time)
+    alpha, sigma, nu : ndarray (draw, asset)
+        `nu` is inf where the specific returns are normal.
+    loadings : ndarray (draw, asset, factor)
+    factor_location : ndarray (draw, factor)
+    factor_scale : ndarray (draw, factor, factor)
+        Lower Cholesky factor of the scale matrix.
+    factor_nu : ndarray (draw)
+    own_weights : ndarray (factor, asset) or (0, asset)
+        Last weights of factors formed from the panel's own assets.
+    floor : bool
+        Whether simulated returns below -1 are floored (simple returns).
+    """
+
+    given: ClassVar[str] = "factors"
+
+    returns: np.ndarray
+    factors: np.ndarray
+    alpha: np.ndarray
+    loadings: np.ndarray
+    sigma: np.ndarray
+    nu: np.ndarray
+    factor_location: np.ndarray
+    factor_scale: np.ndarray
+    factor_nu: np.ndarray
+    own_weights: np.ndarray
+    floor: bool
+
+    @classmethod
+    def from_tree(cls, tree: xr.DataTree, draws: np.ndarray | None = None) -> "StaticLaw":
+        """Read the law off a tree, all draws or those at the flat positions `draws`."""
+        post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
+        order = s.canonical_order(obs[s.ASSET])
+
+        def flat(name: str, *dims: str) -> np.ndarray:
+            values = post[name].transpose(s.CHAIN, s.DRAW, *dims).values
+            values = values.reshape(-1, *values.shape[2:])
+            values = values if draws is None else values[draws]
+            if dims[:1] == (s.ASSET,):
+                values = values[:, order]
+            return np.ascontiguousarray(values, dtype="float64")
+
+        alpha = flat(s.ALPHA, s.ASSET)
+        n_factors = obs.sizes.get(s.FACTOR, const.sizes[s.FACTOR])
+        correlation = flat(s.FACTOR_CORRELATION, s.FACTOR, s.FACTOR_OTHER)
+        scale = flat(s.FACTOR_SCALE, s.FACTOR)
+        own = np.zeros((0, alpha.shape[1]))
+        if s.FACTOR_WEIGHTS in const:
+            own = const[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values[:, order]
+        return cls(
+            returns=np.ascontiguousarray(obs[s.RETURNS].transpose(s.ASSET, s.TIME).values[order]),
+            factors=np.ascontiguousarray(const[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values),
+            alpha=alpha,
+            loadings=flat(s.LOADINGS, s.ASSET, s.FACTOR),
+            sigma=flat(s.SIGMA, s.ASSET),
+            nu=flat(s.NU, s.ASSET) if s.NU in post else np.full_like(alpha, np.inf),
+            factor_location=flat(s.FACTOR_LOCATION, s.FACTOR),
+            factor_scale=scale[:, :, None] * np.linalg.cholesky(correlation) if n_factors else correlation,
+            factor_nu=flat(s.FACTOR_NU) if s.FACTOR_NU in post else np.full(len(alpha), np.inf),
+            own_weights=np.ascontiguousarray(own),
+            floor=obs.attrs.get("returns_kind", "simple") == "simple",
+        )
+
+    @property
+    def n_draws(self) -> int:
+        """Number of posterior draws."""
+        return self.alpha.shape[0]
+
+    def row_log_likelihood(self) -> np.ndarray:
+        """Return log p(r_t | factors of day t) per draw and row, (draw, time)."""
+        out = np.zeros((self.n_draws, self.returns.shape[1]))
+
+        def work(b: slice) -> None:
+            _row_log_likelihood(
+                self.returns, self.factors, self.alpha[b], self.loadings[b], self.sigma[b], self.nu[b], out[b]
+            )
+
+        for _ in run_blocks(work, slices(self.n_draws, 64)):
+            pass
+        return out
+
+    def cell_log_likelihood(self, assets: slice) -> np.ndarray:
+        """Return log p(r_it | factors of day t) for the observed cells of some assets, (cell, draw)."""
+        returns = self.returns[assets]
+        out = np.empty((int(np.isfinite(returns).sum()), self.n_draws))
+        _cell_log_likelihood(
+            returns,
+            self.factors,
+            np.ascontiguousarray(self.alpha[:, assets]),
+            np.ascontiguousarray(self.loadings[:, assets]),
+            np.ascontiguousarray(self.sigma[:, assets]),
+            np.ascontiguousarray(self.nu[:, assets]),
+            out,
+        )
+        return out
+
+    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
+        """Draw one future of `horizon` periods for each posterior draw in `draws`."""
+        n = self.alpha[draws].shape[0]
+        factor_returns = np.empty((n, horizon, self.factors.shape[0]))
+        specific = np.empty((n, horizon, self.alpha.shape[1]))
+        floored = _simulate(
+            rng,
+            self.alpha[draws],
+            self.loadings[draws],
+            self.sigma[draws],
+            self.nu[draws],
+            self.factor_location[draws],
+            self.factor_scale[draws],
+            self.factor_nu[draws],
+            self.own_weights,
+            self.floor,
+            factor_returns,
+            specific,
+        )
+        return Scenarios(draws, factor_returns, specific, int(floored))
+
+    def moments(self, horizon: int) -> Moments:
+        """Return the exact law of the next `horizon` periods given each draw."""
+        covariance = self.factor_scale @ self.factor_scale.swapaxes(-1, -2)
+        covariance = covariance * variance_ratio(self.factor_nu)[:, None, None]
+        variance = self.sigma**2 * variance_ratio(self.nu)
+
+        def ahead(a: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(a[:, None], (a.shape[0], horizon, *a.shape[1:]))
+
+        return Moments(
+            alpha=self.alpha,
+            loadings=self.loadings,
+            factor_mean=ahead(self.factor_location),
+            factor_covariance=ahead(covariance),
+            factor_nu=ahead(self.factor_nu),
+            specific_variance=ahead(variance),
+            specific_nu=ahead(self.nu),
+            own_weights=self.own_weights,
+        )
+
+
+def variance_ratio(nu: np.ndarray) -> np.ndarray:
+    """Return variance over squared scale of a t: nu / (nu - 2), infinite for nu <= 2."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(np.isinf(nu), 1.0, nu / (nu - 2.0))
+    return np.where(nu > 2.0, ratio, np.inf)

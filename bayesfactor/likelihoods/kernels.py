@@ -1,0 +1,231 @@
+"""The fused kernels: log-likelihood and all its gradients in one pass over the data.
+
+Static model: assets are rows, so each asset is one run through memory with a buffer as long as its own days;
+logarithms are taken of products of eight terms. Cells not `seen` contribute nothing, and days
+before an asset's first return or after its last are never touched.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = ["digamma", "elliptical_kernel", "static_kernel"]
+
+_LOG_2PI = math.log(2.0 * math.pi)
+# Sums may be reordered; infinities and NaNs keep their meaning (nu = inf, a rejected proposal).
+_FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
+
+
+@njit(cache=True, nogil=True, inline="never")
+def digamma(x: float) -> float:
+    """Return psi(x) for x > 0: recurrence up to 10, then the asymptotic series."""
+    shift = 0.0
+    while x < 10.0:
+        shift -= 1.0 / x
+        x += 1.0
+    y = 1.0 / (x * x)
+    series = y * (
+        1.0 / 12.0
+        - y * (1.0 / 120.0 - y * (1.0 / 252.0 - y * (1.0 / 240.0 - y * (1.0 / 132.0 - y * 691.0 / 32760.0))))
+    )
+    return shift + math.log(x) - 0.5 / x - series
+
+
+@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+def _sum_of_logs(q, n):
+    """Sum log q[:n], one logarithm for eight terms (each below 1e38, so products stay finite)."""
+    total = 0.0
+    m = n // 8
+    for j in range(m):
+        total += math.log(
+            q[j]
+            * q[j + m]
+            * q[j + 2 * m]
+            * q[j + 3 * m]
+            * q[j + 4 * m]
+            * q[j + 5 * m]
+            * q[j + 6 * m]
+            * q[j + 7 * m]
+        )
+    for j in range(8 * m, n):
+        total += math.log(q[j])
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+def _residuals(row, seen, factors, alpha, loadings, first, n, e):
+    """Fill e[:n] with the residuals from day `first` on, 0 where not seen; return the count."""
+    for t in range(n):
+        e[t] = row[first + t] - alpha
+    for k in range(factors.shape[0]):
+        b = loadings[k]
+        f = factors[k, first : first + n]
+        for t in range(n):
+            e[t] -= b * f[t]
+    count = 0.0
+    for t in range(n):
+        e[t] *= seen[first + t]
+        count += seen[first + t]
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
+    """Return the total log-likelihood and its gradients.
+
+    Parameters
+    ----------
+    returns : ndarray (asset, time)
+        Any finite number where there is none.
+    seen : ndarray (asset, time)
+        1.0 where there is a return, else 0.0.
+    factors : ndarray (factor, time)
+    alpha, sigma, nu : ndarray (asset)
+        `nu = inf` is the normal.
+    loadings : ndarray (asset, factor)
+
+    Returns
+    -------
+    tuple
+        log-likelihood, then its gradients in alpha, loadings, sigma and nu.
+    """
+    n_assets, n_times = returns.shape
+    n_factors = factors.shape[0]
+    d_alpha = np.zeros(n_assets)
+    d_loadings = np.zeros((n_assets, n_factors))
+    d_sigma = np.zeros(n_assets)
+    d_nu = np.zeros(n_assets)
+    e = np.empty(n_times)
+    q = np.empty(n_times)
+    logp = 0.0
+    for i in range(n_assets):
+        row = returns[i]
+        first, last = 0, n_times
+        while first < last and seen[i, first] == 0.0:
+            first += 1
+        while last > first and seen[i, last - 1] == 0.0:
+            last -= 1
+        n = last - first
+        if n == 0:
+            continue
+        count = _residuals(row, seen[i], factors, alpha[i], loadings[i], first, n, e)
+        s2 = sigma[i] * sigma[i]
+        v = nu[i]
+        if math.isinf(v):
+            squares = 0.0
+            for t in range(n):
+                squares += e[t] * e[t]
+            logp -= 0.5 * squares / s2 + count * (0.5 * _LOG_2PI + math.log(sigma[i]))
+            d_sigma[i] = (squares / s2 - count) / sigma[i]
+            slope = 1.0 / s2
+        else:
+            inv = 1.0 / (v * s2)
+            for t in range(n):
+                q[t] = 1.0 + e[t] * e[t] * inv
+            logs = _sum_of_logs(q, n)
+            weighted = 0.0
+            for t in range(n):
+                g = e[t] / q[t]
+                weighted += e[t] * g
+                e[t] = g
+            weighted /= s2
+            const = math.lgamma(0.5 * (v + 1.0)) - math.lgamma(0.5 * v) - 0.5 * math.log(v * math.pi)
+            logp += count * (const - math.log(sigma[i])) - 0.5 * (v + 1.0) * logs
+            d_sigma[i] = ((v + 1.0) / v * weighted - count) / sigma[i]
+            d_nu[i] = 0.5 * (
+                count * (digamma(0.5 * (v + 1.0)) - digamma(0.5 * v) - 1.0 / v)
+                - logs
+                + (v + 1.0) / (v * v) * weighted
+            )
+            slope = (v + 1.0) / (v * s2)
+        total = 0.0
+        for t in range(n):
+            total += e[t]
+        d_alpha[i] = slope * total
+        for k in range(n_factors):
+            f = factors[k, first : first + n]
+            dot = 0.0
+            for t in range(n):
+                dot += e[t] * f[t]
+            d_loadings[i, k] = slope * dot
+    return logp, d_alpha, d_loadings, d_sigma, d_nu
+
+
+@njit(cache=True, nogil=True)
+def elliptical_kernel(values, seen, location, chol, nu):
+    """Return the log-likelihood of multivariate t columns and its gradients.
+
+    Parameters
+    ----------
+    values : ndarray (factor, time)
+    seen : ndarray (time)
+        1.0 for the columns that count, else 0.0.
+    location : ndarray (factor)
+    chol : ndarray (factor, factor)
+        Lower Cholesky factor of the scale matrix.
+    nu : float
+        `inf` is the normal.
+
+    Returns
+    -------
+    tuple
+        log-likelihood, then its gradients in location, chol (lower triangle) and nu.
+    """
+    n_factors, n_times = values.shape
+    u = np.empty(n_factors)
+    second = np.zeros((n_factors, n_factors))
+    first = np.zeros(n_factors)
+    normal = math.isinf(nu)
+    count, logs, slope = 0.0, 0.0, 0.0
+    for t in range(n_times):
+        if seen[t] == 0.0:
+            continue
+        count += 1.0
+        q = 0.0
+        for k in range(n_factors):
+            x = values[k, t] - location[k]
+            for j in range(k):
+                x -= chol[k, j] * u[j]
+            u[k] = x / chol[k, k]
+            q += u[k] * u[k]
+        if normal:
+            weight = 1.0
+            logs += q
+        else:
+            weight = (nu + n_factors) / (nu + q)
+            logs += math.log1p(q / nu)
+            slope += weight * q
+        for k in range(n_factors):
+            first[k] += weight * u[k]
+            for j in range(k + 1):
+                second[k, j] += weight * u[k] * u[j]
+                if j != k:
+                    second[j, k] += weight * u[k] * u[j]
+    if normal:
+        logp = -0.5 * logs - 0.5 * count * n_factors * _LOG_2PI
+        d_nu = 0.0
+    else:
+        a, b = 0.5 * (nu + n_factors), 0.5 * nu
+        logp = count * (math.lgamma(a) - math.lgamma(b) - 0.5 * n_factors * math.log(nu * math.pi)) - a * logs
+        d_nu = 0.5 * (count * (digamma(a) - digamma(b) - n_factors / nu) - logs + slope / nu)
+    d_location = _solve_transposed(chol, first.reshape(-1, 1))[:, 0]
+    d_chol = _solve_transposed(chol, second)
+    for k in range(n_factors):
+        logp -= count * math.log(chol[k, k])
+        d_chol[k, k] -= count / chol[k, k]
+        d_chol[k, k + 1 :] = 0.0
+    return logp, d_location, d_chol, d_nu
+
+
+@njit(cache=True, nogil=True)
+def _solve_transposed(chol, b):
+    """Solve chol' x = b for lower-triangular `chol`."""
+    x = b.copy()
+    n = chol.shape[0]
+    for c in range(b.shape[1]):
+        for k in range(n - 1, -1, -1):
+            for j in range(k + 1, n):
+                x[k, c] -= chol[j, k] * x[j, c]
+            x[k, c] /= chol[k, k]
+    return x

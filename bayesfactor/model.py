@@ -1,0 +1,161 @@
+"""`FactorModel`: one registered model as a frozen, printable value; consumers never branch on it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import tomli_w
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import CardError, unknown_names
+from bayesfactor.panel import check_panel, check_span
+from bayesfactor.structures import STRUCTURES
+
+__all__ = ["FactorModel", "model_from_card"]
+
+SAMPLE_KEYS = ("draws", "tune", "chains", "target_accept", "max_treedepth")
+PRIOR_KEYS = ("dist", "kwargs", "dims", "centered", "transform")
+
+
+@dataclass(frozen=True)
+class FactorModel:
+    """A model card: what it is called, why it exists, its structure, priors and sample options.
+
+    Parameters
+    ----------
+    name, title, why : str
+    structure : str
+        A key of `bayesfactor.structures.STRUCTURES`.
+    priors : mapping of str to mapping
+        Slot to the dictionary form of a `pymc_extras.prior.Prior`, in model units (returns and
+        factors divided by their root mean square).
+    sample : mapping
+        Defaults for `bf.fit`: draws, tune, chains, target_accept, max_treedepth.
+    references : tuple of str
+    overrides : tuple of str
+        What `get_model` changed in the card, such as `priors.nu`.
+
+    Raises
+    ------
+    CardError
+        If a key, slot, or prior is unknown or missing.
+    """
+
+    name: str
+    title: str
+    why: str
+    structure: str
+    priors: Mapping[str, Mapping[str, Any]]
+    sample: Mapping[str, Any] = field(default_factory=dict)
+    references: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("name", "title", "why", "structure"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                msg = f"a card's {name!r} is a non-empty string; got {getattr(self, name)!r}."
+                raise CardError(msg)
+        if self.structure not in STRUCTURES:
+            names = unknown_names([self.structure], STRUCTURES)
+            msg = f"card {self.name!r}: structure {names} is unknown; choose from {', '.join(STRUCTURES)}."
+            raise CardError(msg)
+        structure = STRUCTURES[self.structure]
+        known = (*structure.required, *structure.optional)
+        _refuse_unknown(self.name, "prior slot", self.priors, known)
+        missing = [x for x in structure.required if x not in self.priors]
+        if missing:
+            msg = f"card {self.name!r}: structure {self.structure!r} needs priors for {', '.join(missing)}."
+            raise CardError(msg)
+        _refuse_unknown(self.name, "sample option", self.sample, SAMPLE_KEYS)
+        for slot, spec in self.priors.items():
+            _check_prior(self.name, slot, spec)
+
+    def build(self, panel: xr.Dataset) -> Any:
+        """Return the PyMC model of the panel's returns given its factors.
+
+        Parameters
+        ----------
+        panel : Dataset
+            From `bf.panel_from_prices`, `bf.panel_from_returns` or `bf.simulate_panel`.
+
+        Returns
+        -------
+        pm.Model
+            Data in model units, dims (asset, factor, group, time).
+
+        Raises
+        ------
+        PanelError
+            If `panel` is not a panel, or an asset lies in the span of the factors.
+        ModelError
+            If the structure cannot use this panel.
+        """
+        check_panel(panel)
+        check_span(panel)
+        return STRUCTURES[self.structure].build(panel, self.priors)
+
+    def build_factor_law(self, panel: xr.Dataset) -> Any:
+        """Return the PyMC model of the factors' own law, sampled apart (see `build`)."""
+        check_panel(panel)
+        return STRUCTURES[self.structure].build_factor_law(panel, self.priors)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the card as plain data, overrides included."""
+        card = {f.name: getattr(self, f.name) for f in fields(self)}
+        return json.loads(json.dumps({k: v for k, v in card.items() if v not in ((), {}, None)}))
+
+    def to_toml(self) -> str:
+        """Return the card as text that `bf.get_model` reads back."""
+        return tomli_w.dumps(self.to_dict())
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of everything that decides the posterior."""
+        import numpy as np
+
+        return s.digest(np.array([self.structure, json.dumps(self.to_dict()["priors"], sort_keys=True)]))
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.title} ({self.structure})"
+
+
+def model_from_card(card: Mapping[str, Any], *, source: str) -> FactorModel:
+    """Return the model a card describes.
+
+    Raises
+    ------
+    CardError
+        Naming `source` and any unknown or missing key.
+    """
+    names = [f.name for f in fields(FactorModel)]
+    _refuse_unknown(source, "key", card, names)
+    missing = [x for x in ("name", "title", "why", "structure", "priors") if x not in card]
+    if missing:
+        msg = f"card {source!r} lacks the key(s) {', '.join(missing)}; see CONTRIBUTING.md, 'Add a model'."
+        raise CardError(msg)
+    data = dict(card)
+    for name in ("references", "overrides"):
+        data[name] = tuple(data.get(name, ()))
+    return FactorModel(**data)
+
+
+def _refuse_unknown(card: str, what: str, got: Mapping[str, Any], known: Any) -> None:
+    unknown = [k for k in got if k not in known]
+    if unknown:
+        msg = f"card {card!r}: unknown {what} {unknown_names(unknown, known)}; known: {', '.join(known)}."
+        raise CardError(msg)
+
+
+def _check_prior(card: str, slot: str, spec: Any) -> None:
+    if not isinstance(spec, Mapping) or "dist" not in spec:
+        msg = (
+            f"card {card!r}: the prior of {slot!r} is a table with at least 'dist', "
+            f"as pymc_extras.prior.Prior.to_dict() gives it; got {spec!r}."
+        )
+        raise CardError(msg)
+    _refuse_unknown(card, f"key of prior {slot!r}:", spec, PRIOR_KEYS)
+    for name, value in spec.get("kwargs", {}).items():
+        if isinstance(value, Mapping):
+            _check_prior(card, f"{slot}.{name}", value)

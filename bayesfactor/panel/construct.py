@@ -1,0 +1,268 @@
+"""The two ways in: prices and returns become a panel.
+
+A value at t is known at the end of t, and is made from prices at t-1 and t alone; weights of the
+panel's own market are known at t-1, but for the returns that turn out not to exist.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor.panel.calendar import on_calendar
+from bayesfactor.panel.checks import (
+    check_arguments,
+    check_factor_values,
+    check_factors,
+    check_prices,
+    check_returns,
+    check_variation,
+)
+from bayesfactor.panel.contract import check_factor_span, check_span, panel_digests
+from bayesfactor.panel.labels import check_factor_names, families_of, groups_of
+from bayesfactor.panel.tables import FACTORS, PRICES, RETURNS_FORM, coord_labels, to_wide, window
+from bayesfactor.schema import (
+    ASSET,
+    FACTOR,
+    FACTOR_RETURNS,
+    FACTOR_WEIGHTS,
+    FAMILY,
+    GROUP,
+    RETURNS,
+    SCHEMA_VERSION,
+    TIME,
+)
+
+__all__ = ["panel_from_prices", "panel_from_returns"]
+
+MARKET = "market"
+
+type Table = pd.DataFrame | pd.Series | xr.DataArray | xr.Dataset | str | Path
+type Groups = Mapping[str, str] | pd.Series | pd.DataFrame | xr.DataArray | str | Path
+
+
+def panel_from_prices(
+    prices: Table,
+    *,
+    factors: Table | None = None,
+    groups: Groups | None = None,
+    families: Mapping[str, str] | None = None,
+    kind: str = "simple",
+    periods_per_year: float = 365,
+    start: object = None,
+    end: object = None,
+) -> xr.Dataset:
+    """Make a panel from prices.
+
+    A return at t exists only if prices at t-1 and t exist on the panel's regular calendar, which is
+    read off the stamps (hours, days, business days, weeks, months, quarters); absent stamps count as missing.
+    Assets are never dropped because a younger one exists.
+
+    Parameters
+    ----------
+    prices : DataFrame, DataArray, Dataset, str or Path, dims (time, asset)
+        Prices in any one currency. A wide table (dates in the index or in a column named date, time,
+        timestamp or datetime; one column per asset), a long one (date, asset or coin, symbol,
+        ticker; price or close), an xarray object, or a CSV or Parquet file of such a table.
+        Unsorted rows are sorted; stamps with a time zone are turned into naive UTC.
+    factors : table or None, dims (time, factor)
+        Fractions per period for traded factors, standardised innovations for drivers. They are cut to
+        the panel's calendar; edges that lack a factor are trimmed. None forms the equal-weight
+        `market` of the assets that had a price at t-1 and have a return at t.
+    groups : dict, Series, DataFrame, DataArray, path or None, dims (asset)
+        Group of each asset; more assets than the panel has are welcome. None takes the coord `group` of
+        an xarray input, else one group `all`.
+    families : dict or None, dims (factor)
+        Family of each factor. Default: the coord `family` of an xarray input, else `market` for a
+        factor named market or mkt, else `other`.
+    kind : {"simple", "log"}
+        Kind of returns to form.
+    periods_per_year : float, default 365
+        Periods in a year, for annualisation.
+    start, end : date-like or None
+        First and last stamp of the prices used, both inclusive; applied before anything else.
+
+    Returns
+    -------
+    Dataset
+        `returns` (time, asset) and `factor_returns` (time, factor), fractions per period; coords `group`
+        (asset) and `family` (factor); with factors=None also `factor_weights` (time, factor, asset).
+
+    Raises
+    ------
+    PanelError
+        If the table, its dates, its values, the groups or the factors break a rule; the message
+        names assets and dates, and the remedy.
+    MissingFileError
+        If a path names no file.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import bayesfactor as bf
+    >>> days = pd.date_range("2024-01-01", periods=5)
+    >>> prices = pd.DataFrame({"BTC": [10, 11, 10, 12, 11], "ETH": [5, 5, 6, 5, 7]}, index=days)
+    >>> bf.panel_from_prices(prices).returns.sizes
+    Frozen({'time': 4, 'asset': 2})
+    """
+    check_arguments(kind, periods_per_year)
+    wide = window(to_wide(prices, PRICES), start, end, PRICES.what)
+    check_prices(wide)
+    wide = on_calendar(wide, PRICES.what)
+    returns = returns_of(wide, kind)
+    check_returns(returns, kind, PRICES.what)
+    own = None
+    if factors is None:
+        own = equal_weights(returns)
+        table = market_return(returns, own)
+    else:
+        table = to_wide(factors, FACTORS)
+    kept, table, note = _align(returns, table)
+    dataset = _assemble(kept, table, (prices, factors), groups, families, kind, periods_per_year, note)
+    if own is not None:
+        weights = own.loc[kept.index].to_numpy()[:, None, :]
+        dataset[FACTOR_WEIGHTS] = ((TIME, FACTOR, ASSET), weights)
+    check_span(dataset)
+    return dataset
+
+
+def panel_from_returns(
+    returns: Table,
+    *,
+    factors: Table | None = None,
+    groups: Groups | None = None,
+    families: Mapping[str, str] | None = None,
+    kind: str = "simple",
+    periods_per_year: float = 365,
+    start: object = None,
+    end: object = None,
+) -> xr.Dataset:
+    """Make a panel from returns.
+
+    Parameters
+    ----------
+    returns : DataFrame, DataArray, Dataset, str or Path, dims (time, asset)
+        Fractions per period (0.01 is one per cent), NaN where there is none, in the same forms as
+        the prices of `panel_from_prices`; the value column of a long table is named return, returns
+        or value.
+    factors : table or None, dims (time, factor)
+        As in `panel_from_prices`; None means that no factor is observed (a dim of size 0).
+    groups, families, periods_per_year
+        As in `panel_from_prices`.
+    kind : {"simple", "log"}
+        Kind of the returns given.
+    start, end : date-like or None
+        First and last stamp of the returns used, both inclusive; applied before anything else.
+
+    Returns
+    -------
+    Dataset
+        As `panel_from_prices`, without `factor_weights`.
+
+    Raises
+    ------
+    PanelError
+        As `panel_from_prices`; also for returns that look like per cent and for simple returns
+        of -1 or less.
+    MissingFileError
+        If a path names no file.
+    """
+    check_arguments(kind, periods_per_year)
+    wide = window(to_wide(returns, RETURNS_FORM), start, end, RETURNS_FORM.what)
+    wide = on_calendar(wide, RETURNS_FORM.what)
+    check_returns(wide, kind, RETURNS_FORM.what)
+    table = pd.DataFrame(index=wide.index) if factors is None else to_wide(factors, FACTORS)
+    kept, table, note = _align(wide, table)
+    dataset = _assemble(kept, table, (returns, factors), groups, families, kind, periods_per_year, note)
+    check_span(dataset)
+    return dataset
+
+
+def returns_of(prices: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return what each pair of consecutive prices earned; the first row has no return and goes."""
+    values = prices.to_numpy()
+    # a ratio beyond the floats is refused by name right after
+    with np.errstate(over="ignore", divide="ignore"):
+        ratio = values[1:] / values[:-1]
+        earned = ratio - 1.0 if kind == "simple" else np.log(ratio)
+    return pd.DataFrame(earned, index=prices.index[1:], columns=prices.columns)
+
+
+def equal_weights(returns: pd.DataFrame) -> pd.DataFrame:
+    """Return 1/n over the assets whose return exists, 0 for the others."""
+    there = returns.notna()
+    count = there.sum(axis=1)
+    return there.div(count.where(count > 0, 1), axis=0)
+
+
+def market_return(returns: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+    """Return the weighted sum of each row, NaN for a row without any return.
+
+    The sum is rounded once, so it does not depend on the order of the assets.
+    """
+    products = np.where(returns.isna(), 0.0, returns * weights)
+    total = np.array([math.fsum(row) for row in products.tolist()])
+    total[returns.isna().all(axis=1).to_numpy()] = np.nan
+    return pd.DataFrame({MARKET: total}, index=returns.index)
+
+
+def _align(returns: pd.DataFrame, factors: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Bring factors to the panel's calendar and trim the edges that lack one."""
+    first, last = 0, len(returns)
+    if factors.shape[1]:
+        check_factor_names([str(c) for c in factors.columns])
+        check_factors(factors, returns)
+        factors = factors.reindex(returns.index)
+        whole = np.flatnonzero(factors.notna().all(axis=1).to_numpy())
+        if len(whole):
+            first, last = int(whole[0]), int(whole[-1]) + 1
+    note = f"{first} rows at the start, {len(returns) - last} at the end lack a factor"
+    factors, returns = factors.iloc[first:last], returns.iloc[first:last]
+    check_variation(returns)
+    check_factor_values(factors)
+    check_factor_span(factors)
+    return returns, factors, note
+
+
+def _assemble(
+    returns: pd.DataFrame,
+    factors: pd.DataFrame,
+    sources: tuple[object, object],
+    groups: Groups | None,
+    families: Mapping[str, str] | None,
+    kind: str,
+    periods_per_year: float,
+    note: str,
+) -> xr.Dataset:
+    """Put labels on the values; nothing is computed any more but the digests."""
+    assets, names = [str(c) for c in returns.columns], [str(c) for c in factors.columns]
+    group = groups_of(groups, assets, coord_labels(sources[0], ASSET, GROUP))
+    family = families_of(families, names, coord_labels(sources[1], FACTOR, FAMILY))
+    dataset = xr.Dataset(
+        {
+            RETURNS: ((TIME, ASSET), np.array(returns, dtype="float64", order="C")),
+            FACTOR_RETURNS: ((TIME, FACTOR), np.array(factors, dtype="float64", order="C")),
+        },
+        coords={
+            TIME: returns.index.to_numpy().astype("datetime64[ns]"),
+            ASSET: np.array(assets, dtype=np.str_),
+            FACTOR: np.array(names, dtype=np.str_),
+            GROUP: (ASSET, np.array(group, dtype=np.str_)),
+            FAMILY: (FACTOR, np.array(family, dtype=np.str_)),
+        },
+    )
+    digests = panel_digests(dataset)
+    return dataset.assign_attrs(
+        {
+            "periods_per_year": int(periods_per_year)
+            if periods_per_year % 1 == 0
+            else float(periods_per_year),
+            "returns_kind": kind,
+            "schema_version": SCHEMA_VERSION,
+            **digests,
+            "trimmed": note,
+        }
+    )

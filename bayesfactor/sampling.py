@@ -1,0 +1,153 @@
+"""One graph, one call of a sampler: the only place that knows nutpie and pathfinder."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import ModelError, unknown_names
+
+__all__ = ["METHODS", "SampleOptions", "draw_prior", "log_prior", "sample"]
+
+METHODS: Final = ("nuts", "pathfinder")
+
+_STATS: Final = {
+    "depth": "tree_depth",
+    "maxdepth_reached": "reached_max_treedepth",
+    "diverging": "diverging",
+    "energy": "energy",
+    "logp": "lp",
+    "mean_tree_accept": "acceptance_rate",
+    "n_steps": "n_steps",
+    "step_size": "step_size",
+}
+"""nutpie's names to those ArviZ reads."""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How to sample; checked when made, before anything long begins."""
+
+    draws: int
+    tune: int
+    chains: int
+    target_accept: float
+    max_treedepth: int = 10
+    cores: int | None = None
+    progressbar: bool = True
+    method: str = "nuts"
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 1), ("tune", 0), ("chains", 1), ("max_treedepth", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                msg = f"{name} is a whole number of at least {least}; got {value!r}."
+                raise ModelError(msg)
+        if self.cores is not None and self.cores < 1:
+            msg = f"cores is at least 1; got {self.cores!r}."
+            raise ModelError(msg)
+        if not 0.0 < self.target_accept < 1.0:
+            msg = f"target_accept lies between 0 and 1; got {self.target_accept!r}. 0.95 suits these models."
+            raise ModelError(msg)
+        if self.method not in METHODS:
+            msg = f"method {unknown_names([self.method], METHODS)} is unknown; choose from {', '.join(METHODS)}."
+            raise ModelError(msg)
+
+
+def sample(model: Any, options: SampleOptions, key: tuple[int, int], *, label: str) -> xr.DataTree:
+    """Return `posterior` (model units) and `sample_stats` of one graph.
+
+    Parameters
+    ----------
+    model : pm.Model
+    options : SampleOptions
+    key : tuple of int
+        Entropy of the fit and the position of this graph in it.
+    label : str
+        What the progress bar calls it.
+    """
+    seed = int(np.random.SeedSequence(key[0], spawn_key=(key[1],)).generate_state(1, np.uint32)[0] >> 1)
+    run = _nuts if options.method == "nuts" else _pathfinder
+    return run(model, options, seed, label)
+
+
+def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataTree:
+    import nutpie
+
+    compiled = nutpie.compile_pymc_model(model)
+    if options.progressbar:
+        print(f"Sampling {label} ({compiled.n_dim} parameters)", flush=True)  # noqa: T201
+    raw = nutpie.sample(
+        compiled,
+        draws=options.draws,
+        tune=options.tune,
+        chains=options.chains,
+        cores=options.cores,
+        seed=seed,
+        save_warmup=False,
+        progress_bar=options.progressbar,
+        target_accept=options.target_accept,
+        maxdepth=options.max_treedepth,
+    )
+    stats = raw[s.SAMPLE_STATS].to_dataset()
+    stats = stats[list(_STATS)].rename(_STATS)
+    for name in ("tree_depth", "n_steps"):
+        stats[name] = stats[name].astype("int64")
+    return xr.DataTree.from_dict({s.POSTERIOR: _clean(raw[s.POSTERIOR].to_dataset()), s.SAMPLE_STATS: stats})
+
+
+def _pathfinder(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataTree:
+    import pymc_extras as pmx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw = pmx.fit_pathfinder(
+            model=model,
+            num_paths=8,
+            num_draws=options.draws,
+            num_draws_per_path=options.draws,
+            random_seed=seed,
+            progressbar=options.progressbar,
+            vectorize_logp=False,
+        )
+    posterior = _clean(raw[s.POSTERIOR].to_dataset())
+    shape = (posterior.sizes[s.CHAIN], posterior.sizes[s.DRAW])
+    stats = xr.Dataset(
+        {"diverging": ((s.CHAIN, s.DRAW), np.zeros(shape, dtype=bool))},
+        coords={s.CHAIN: posterior[s.CHAIN], s.DRAW: posterior[s.DRAW]},
+    )
+    return xr.DataTree.from_dict({s.POSTERIOR: posterior, s.SAMPLE_STATS: stats})
+
+
+def _clean(posterior: xr.Dataset) -> xr.Dataset:
+    """Keep plain draws: no sampler attrs, int64 coords for chain and draw."""
+    posterior = posterior.drop_attrs()
+    return posterior.assign_coords(
+        {d: np.arange(posterior.sizes[d]) for d in (s.CHAIN, s.DRAW)},
+    ).transpose(s.CHAIN, s.DRAW, ...)
+
+
+def log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
+    """Return the log prior density of each free variable, elementwise, in model units."""
+    import pymc as pm
+
+    idata = xr.DataTree.from_dict({s.POSTERIOR: tree[s.POSTERIOR].to_dataset()})
+    with model:
+        done = pm.stats.compute_log_prior(idata, progressbar=False)
+    return done[s.LOG_PRIOR].to_dataset().drop_attrs()
+
+
+def draw_prior(model: Any, draws: int, key: tuple[int, int]) -> xr.DataTree:
+    """Return `prior` and `prior_predictive` of one graph, in model units."""
+    import pymc as pm
+
+    rng = np.random.default_rng(np.random.SeedSequence(key[0], spawn_key=(key[1],)))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Numba will use object mode")
+        # A graph that is run once is not worth compiling.
+        return pm.sample_prior_predictive(
+            draws, model=model, random_seed=rng, compile_kwargs={"mode": "FAST_COMPILE"}
+        )

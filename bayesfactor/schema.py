@@ -1,0 +1,187 @@
+"""The names that are public API: dims, variables, groups and attributes.
+
+Every room spells them through these constants; docs/schema.md says what each holds.
+Renaming one is a breaking change and raises `SCHEMA_VERSION`.
+"""
+
+import hashlib
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor.errors import SchemaError
+
+__all__ = [
+    "ALPHA",
+    "ASSET",
+    "CHAIN",
+    "COMPONENT",
+    "CONSTANT_DATA",
+    "DRAW",
+    "DRIFT",
+    "FACTOR",
+    "FACTOR_CORRELATION",
+    "FACTOR_LOCATION",
+    "FACTOR_NU",
+    "FACTOR_OTHER",
+    "FACTOR_RETURNS",
+    "FACTOR_SCALE",
+    "FACTOR_UNIT",
+    "FACTOR_WEIGHTS",
+    "FAMILY",
+    "GROUP",
+    "GROUP_LOADINGS",
+    "HORIZON",
+    "LEVEL",
+    "LOADINGS",
+    "LOG_LIKELIHOOD",
+    "LOG_PRIOR",
+    "NU",
+    "OBSERVED_DATA",
+    "PATH",
+    "POSTERIOR",
+    "PREDICTIONS",
+    "PRIOR",
+    "PRIOR_PREDICTIVE",
+    "RETURNS",
+    "RETURNS_UNIT",
+    "SAMPLE_STATS",
+    "SCHEMA_VERSION",
+    "SIGMA",
+    "SPECIFIC",
+    "SPECIFIC_RETURNS",
+    "TIME",
+    "canonical_order",
+    "check_tree",
+    "digest",
+]
+
+SCHEMA_VERSION: Final = "1"
+"""Version of the names below; written into every panel and tree."""
+
+# --- dims -------------------------------------------------------------------------------------
+TIME: Final = "time"
+"""One stamp per period, regular; a value at t is known at the end of t."""
+ASSET: Final = "asset"
+"""One coin or token."""
+FACTOR: Final = "factor"
+"""One observed factor."""
+FACTOR_OTHER: Final = "factor_other"
+"""The second factor dim of a covariance or correlation."""
+GROUP: Final = "group"
+"""A sector or any other partition of the assets; on the panel, a coord over `asset`."""
+FAMILY: Final = "family"
+"""Coord over `factor` or `component`: market, style, on-chain, macro, specific, drift, ..."""
+CHAIN: Final = "chain"
+"""Markov chain, as in ArviZ."""
+DRAW: Final = "draw"
+"""Posterior draw, as in ArviZ."""
+PATH: Final = "path"
+"""One simulated future for one posterior draw."""
+HORIZON: Final = "horizon"
+"""Periods ahead, 1, 2, ..."""
+LEVEL: Final = "level"
+"""Confidence level of VaR and ES, such as 0.99."""
+COMPONENT: Final = "component"
+"""Where loss comes from: each factor, then `specific`, then `drift`."""
+SPECIFIC: Final = "specific"
+"""The component of loss no factor explains."""
+DRIFT: Final = "drift"
+"""The component of loss due to alpha."""
+
+# --- variables --------------------------------------------------------------------------------
+RETURNS: Final = "returns"
+"""(time, asset) returns per period as fractions, NaN where there is none."""
+FACTOR_RETURNS: Final = "factor_returns"
+"""(time, factor) fractions for traded factors, standardised innovations for drivers."""
+FACTOR_WEIGHTS: Final = "factor_weights"
+"""(time, factor, asset) weights, known at t-1, of a factor formed from the panel's own assets."""
+LOADINGS: Final = "loadings"
+"""(asset, factor) sensitivity of an asset's return to a factor's."""
+GROUP_LOADINGS: Final = "group_loadings"
+"""(group, factor) mean loading of a group."""
+ALPHA: Final = "alpha"
+"""(asset) expected return per period that no factor explains."""
+SIGMA: Final = "sigma"
+"""(asset) scale of the specific return's law (the t scale, not the standard deviation)."""
+NU: Final = "nu"
+"""(asset) degrees of freedom of the specific return's law."""
+FACTOR_LOCATION: Final = "factor_location"
+"""(factor) centre of the factors' law."""
+FACTOR_SCALE: Final = "factor_scale"
+"""(factor) scale of each factor's law (the t scale, not the standard deviation)."""
+FACTOR_CORRELATION: Final = "factor_correlation"
+"""(factor, factor_other) correlation matrix of the factors' law."""
+FACTOR_NU: Final = "factor_nu"
+"""Degrees of freedom of the factors' joint law."""
+SPECIFIC_RETURNS: Final = "specific_returns"
+"""(chain, draw, path, horizon, asset) simulated specific returns."""
+RETURNS_UNIT: Final = "returns_unit"
+"""Scalar: returns are divided by it inside `build`."""
+FACTOR_UNIT: Final = "factor_unit"
+"""(factor) factors are divided by it inside `build`."""
+
+# --- groups of the tree -------------------------------------------------------------------------
+POSTERIOR: Final = "posterior"
+"""Draws of the parameters, in original units."""
+SAMPLE_STATS: Final = "sample_stats"
+"""The sampler's own record; the factor law's columns start with `factor_law_`."""
+LOG_LIKELIHOOD: Final = "log_likelihood"
+"""`returns (chain, draw, time)`: pointwise log-likelihood per row, in original units."""
+LOG_PRIOR: Final = "log_prior"
+"""Log prior density of each free variable."""
+OBSERVED_DATA: Final = "observed_data"
+"""`returns (time, asset)` the model saw."""
+CONSTANT_DATA: Final = "constant_data"
+"""Factors, units, factor weights: what is conditioned on."""
+PRIOR: Final = "prior"
+"""Draws from the prior."""
+PRIOR_PREDICTIVE: Final = "prior_predictive"
+"""`returns (chain, draw, time, asset)` drawn from the prior."""
+PREDICTIONS: Final = "predictions"
+"""What `forecast` adds."""
+
+
+def canonical_order(labels: np.ndarray | xr.DataArray) -> np.ndarray:
+    """Return the positions that sort `labels`.
+
+    Sums over assets run in this order, so that permuting the assets of a panel leaves every
+    number bitwise equal: floating-point addition does not commute over three terms.
+    """
+    return np.argsort(np.asarray(labels).astype(str), kind="stable")
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """Return a short SHA-256 fingerprint of the arrays' shapes and values (NaNs are alike)."""
+    h = hashlib.sha256()
+    for a in arrays:
+        a = np.asarray(a)
+        if a.dtype.kind in "US" or a.dtype == object:
+            h.update("\x1f".join(a.astype(str).ravel().tolist()).encode())
+        elif a.dtype.kind == "M":
+            h.update(np.ascontiguousarray(a.astype("datetime64[ns]").astype("int64")).tobytes())
+        else:
+            a = np.ascontiguousarray(a, dtype="float64")
+            h.update(np.where(np.isnan(a), np.nan, a + 0.0).tobytes())
+        h.update(repr(a.shape).encode())
+    return h.hexdigest()[:16]
+
+
+def check_tree(tree: xr.DataTree, *groups: str, verb: str) -> None:
+    """Raise `SchemaError` unless `tree` came from `fit` and holds `groups`."""
+    if not isinstance(tree, xr.DataTree):
+        msg = f"{verb} reads the DataTree that bf.fit returns; got {type(tree).__name__}. Call bf.fit or bf.load first."
+        raise SchemaError(msg)
+    missing = [g for g in groups if g not in tree.children]
+    if missing:
+        have = ", ".join(sorted(tree.children)) or "none"
+        msg = f"{verb} needs the group(s) {', '.join(missing)}; the tree has: {have}. Use a tree from bf.fit."
+        raise SchemaError(msg)
+    version = tree.attrs.get("schema_version")
+    if version != SCHEMA_VERSION:
+        msg = (
+            f"this version reads trees of schema {SCHEMA_VERSION}; got {version!r}. "
+            "Fit again, or install the version of bayesfactor that wrote it (see the tree's attrs)."
+        )
+        raise SchemaError(msg)

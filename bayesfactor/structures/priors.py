@@ -1,0 +1,133 @@
+"""Priors of a card become variables of a graph, under the names of the schema.
+
+A card's slot holds the dictionary form of `pymc_extras.prior.Prior`; nesting is hierarchy. The
+location of a nested prior is named `<slot>_mean` and its scale `<slot>_sd` (`_log_mean` and
+`_log_sd` under a LogNormal). A slot `group_<x>` centres `<x>` on the value of the asset's group.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc_extras.prior import Prior, register_tensor_transform
+
+from bayesfactor.errors import CardError
+
+__all__ = ["PriorSet", "parse_prior"]
+
+_SUFFIX = {"mu": "mean", "sigma": "sd"}
+
+
+def _above_two(x):
+    """Shift a positive variable to (2, inf), where a Student-t has a variance."""
+    return 2.0 + x
+
+
+register_tensor_transform("above_two", _above_two)
+
+
+def parse_prior(slot: str, spec: Mapping[str, Any]) -> Prior:
+    """Return the `Prior` a slot describes, or raise `CardError` naming the slot."""
+    try:
+        return Prior.from_dict(_plain(spec))
+    except Exception as error:
+        msg = (
+            f"the prior of slot {slot!r} is not valid: {error}. Give it the dictionary form of "
+            "pymc_extras.prior.Prior: dist, kwargs, dims, centered, transform."
+        )
+        raise CardError(msg) from error
+
+
+def _plain(spec: Any) -> Any:
+    if isinstance(spec, Mapping):
+        return {k: _plain(v) for k, v in spec.items()}
+    return list(spec) if isinstance(spec, tuple) else spec
+
+
+class PriorSet:
+    """The slots of one card on one panel; create variables inside a `pm.Model` context.
+
+    Parameters
+    ----------
+    specs : mapping of str to mapping
+        Slot name to the dictionary form of a prior.
+    group_index : ndarray (asset)
+        Position of each asset's group.
+    """
+
+    def __init__(self, specs: Mapping[str, Mapping[str, Any]], group_index: np.ndarray) -> None:
+        self.specs = specs
+        self.group_index = group_index
+
+    def __contains__(self, slot: str) -> bool:
+        return slot in self.specs
+
+    def create(self, slot: str, dims: tuple[str, ...]):
+        """Add the slot's variable (and those it is built on) and return it with dims `dims`.
+
+        A prior with fewer dims is one value shared along the others: complete pooling.
+        """
+        prior = parse_prior(slot, self.specs[slot])
+        group = f"group_{slot}"
+        if group in self.specs:
+            return self._in_groups(slot, prior, group, dims)
+        own = self._own_dims(slot, prior, dims)
+        if own == dims:
+            return _create(prior, slot, slot)
+        shared = _create(prior, f"{slot}_mean", f"{slot}_mean")
+        shared = pt.expand_dims(shared, [i for i, d in enumerate(dims) if d not in own])
+        sizes = [pm.modelcontext(None).dim_lengths[d] for d in dims]
+        return pm.Deterministic(slot, pt.broadcast_to(shared, sizes), dims=dims)
+
+    def _in_groups(self, slot: str, prior: Prior, group: str, dims: tuple[str, ...]):
+        if prior.distribution != "Normal" or "mu" in prior.parameters or (prior.dims or ()) != dims:
+            msg = (
+                f"slot {slot!r} is centred on slot {group!r}, so its prior is a Normal with dims {list(dims)} and "
+                f"without mu; got {prior}. Drop {group!r} to use another prior."
+            )
+            raise CardError(msg)
+        above = parse_prior(group, self.specs[group])
+        group_dims = ("group", *dims[1:])
+        if (above.dims or ()) != group_dims:
+            msg = f"slot {group!r} needs dims {list(group_dims)}; got {list(above.dims or ())}."
+            raise CardError(msg)
+        centre = _create(above, group, slot)
+        spread = _parameter(prior, slot, "sigma", slot)
+        at = centre[self.group_index]
+        if prior.centered:
+            return pm.Normal(slot, mu=at, sigma=spread, dims=dims)
+        return pm.Deterministic(slot, at + spread * pm.Normal(f"{slot}_offset", dims=dims), dims=dims)
+
+    def _own_dims(self, slot: str, prior: Prior, dims: tuple[str, ...]) -> tuple[str, ...]:
+        own = tuple(prior.dims or ())
+        if own != tuple(d for d in dims if d in own):
+            msg = f"slot {slot!r} takes dims out of {list(dims)}, in that order; got {list(own)}."
+            raise CardError(msg)
+        return own
+
+
+def _create(prior: Prior, name: str, root: str):
+    """Create `name` and what stands above it; hyperparameters are named after `root`."""
+    parameters = {p: _parameter(prior, name, p, root) for p in prior.parameters}
+    flat = Prior(prior.distribution, centered=prior.centered, transform=prior.transform, **parameters)
+    flat.dims = prior.dims
+    return flat.create_variable(name)
+
+
+def _parameter(prior: Prior, name: str, parameter: str, root: str):
+    if parameter not in prior.parameters:
+        return 1.0
+    value = prior.parameters[parameter]
+    if not isinstance(value, Prior):
+        return value
+    suffix = _SUFFIX.get(parameter, parameter)
+    log = "log_" if prior.distribution == "LogNormal" else ""
+    # A group's spread belongs to the group; its centre is the centre of everything.
+    owner = root if parameter == "mu" else name
+    variable = _create(value, f"{owner}_{log}{suffix}", f"{owner}_{log}{suffix}")
+    dims, own = tuple(prior.dims or ()), tuple(value.dims or ())
+    if own and own != dims:
+        variable = pt.expand_dims(variable, [i for i, d in enumerate(dims) if d not in own])
+    return variable
