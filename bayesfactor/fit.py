@@ -18,7 +18,7 @@ from bayesfactor.errors import ModelError
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.model import FactorModel
-from bayesfactor.panel import check_panel
+from bayesfactor.panel import check_panel, panel_digests
 from bayesfactor.registry import get_model
 from bayesfactor.sampling import SampleOptions, draw_prior, log_prior, sample
 from bayesfactor.structures import Units, to_original, units_of
@@ -100,7 +100,7 @@ def fit(
     groups = {
         s.POSTERIOR: _posterior(main, side, units),
         s.SAMPLE_STATS: _sample_stats(main, side),
-        s.LOG_PRIOR: prior,
+        s.LOG_PRIOR: _plain_labels(prior),
         **_data_groups(panel, units),
     }
     tree = xr.DataTree.from_dict(groups)
@@ -169,18 +169,27 @@ def _posterior(main: Any, side: Any, units: Units) -> xr.Dataset:
     merged = xr.merge(parts, join="exact", compat="no_conflicts")
     merged = merged.drop_vars([v for v in merged.data_vars if str(v).endswith(_FREE_FORMS)])
     unused = [d for d in merged.dims if not any(d in v.dims for v in merged.data_vars.values())]
-    return to_original(merged.drop_dims(unused), units)
+    return _plain_labels(to_original(merged.drop_dims(unused), units))
+
+
+def _plain_labels(data: xr.Dataset) -> xr.Dataset:
+    """Give label coords a string dtype (samplers return objects) and drop the sampler's attrs."""
+    labels = {c: v.astype(str) for c, v in data.coords.items() if v.dtype == object}
+    data = data.assign_coords(labels)
+    data.attrs = {}
+    return data
 
 
 def _sample_stats(main: xr.DataTree, side: xr.DataTree) -> xr.Dataset:
     """Merge both records; the factor law's columns carry a prefix."""
     own = side[s.SAMPLE_STATS].to_dataset()
     own = own.rename({v: f"factor_law_{v}" for v in own.data_vars})
-    return xr.merge([main[s.SAMPLE_STATS].to_dataset(), own], join="exact", compat="no_conflicts")
+    merged = xr.merge([main[s.SAMPLE_STATS].to_dataset(), own], join="exact", compat="no_conflicts")
+    return _plain_labels(merged)
 
 
 def _data_groups(panel: xr.Dataset, units: Units) -> dict[str, xr.Dataset]:
-    attrs = {k: v for k, v in panel.attrs.items() if k != "schema_version"}
+    attrs = _panel_attrs(panel)
     groups = np.unique(panel[s.GROUP].values.astype(str), return_inverse=True)[1]
     constant = xr.Dataset(
         {
@@ -188,11 +197,21 @@ def _data_groups(panel: xr.Dataset, units: Units) -> dict[str, xr.Dataset]:
             s.RETURNS_UNIT: ((), units.returns),
             s.FACTOR_UNIT: (s.FACTOR, units.factors),
             "group_index": (s.ASSET, groups),
-        }
+        },
+        coords={c: panel[c] for c in (s.ASSET, s.GROUP)},
     )
     if s.FACTOR_WEIGHTS in panel:
         constant[s.FACTOR_WEIGHTS] = panel[s.FACTOR_WEIGHTS].isel({s.TIME: -1}, drop=True)
-    return {s.OBSERVED_DATA: panel[[s.RETURNS]].assign_attrs(attrs), s.CONSTANT_DATA: constant.assign_attrs(attrs)}
+    return {
+        s.OBSERVED_DATA: panel[[s.RETURNS]].assign_attrs(attrs),
+        s.CONSTANT_DATA: constant.assign_attrs(attrs),
+    }
+
+
+def _panel_attrs(panel: xr.Dataset) -> dict[str, Any]:
+    """Return what a reader needs to know of the panel; digests are those of this very window."""
+    kept = {k: panel.attrs[k] for k in ("returns_kind", "periods_per_year", "trimmed") if k in panel.attrs}
+    return kept | panel_digests(panel)
 
 
 def _log_likelihood(tree: xr.DataTree) -> xr.Dataset:
@@ -201,10 +220,14 @@ def _log_likelihood(tree: xr.DataTree) -> xr.Dataset:
     rows = law.row_log_likelihood().reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
     time_coord = tree[s.OBSERVED_DATA][s.TIME].values
     coords = {s.CHAIN: post[s.CHAIN].values, s.DRAW: post[s.DRAW].values, s.TIME: time_coord}
-    return xr.Dataset({s.RETURNS: ((s.CHAIN, s.DRAW, s.TIME), rows)}, coords=coords, attrs={"given": law.given})
+    return xr.Dataset(
+        {s.RETURNS: ((s.CHAIN, s.DRAW, s.TIME), rows)}, coords=coords, attrs={"given": law.given}
+    )
 
 
-def _attrs(model: FactorModel, panel: xr.Dataset, options: SampleOptions | None, entropy: int) -> dict[str, Any]:
+def _attrs(
+    model: FactorModel, panel: xr.Dataset, options: SampleOptions | None, entropy: int
+) -> dict[str, Any]:
     packages = ("bayesfactor", "pymc", "pymc-extras", "nutpie", "arviz", "xarray", "numpy")
     attrs: dict[str, Any] = {
         "schema_version": s.SCHEMA_VERSION,
@@ -217,11 +240,8 @@ def _attrs(model: FactorModel, panel: xr.Dataset, options: SampleOptions | None,
         "random_seed": str(entropy),
         "versions": json.dumps({p: version(p) for p in packages}),
     }
-    keys = ("returns_digest", "factors_digest", "returns_kind", "periods_per_year", "trimmed")
-    attrs |= {k: panel.attrs[k] for k in keys if k in panel.attrs}
+    attrs |= _panel_attrs(panel)
     if options is not None:
         attrs |= {"method": options.method, "approximate": int(options.method != "nuts")}
         attrs |= {k: getattr(options, k) for k in ("draws", "tune", "chains", "target_accept")}
     return attrs
-
-

@@ -71,7 +71,9 @@ def get_model(model: str | Path | FactorModel, **overrides: Any) -> FactorModel:
     return _override(base, overrides) if overrides else base
 
 
-def register_model(model: str | Path | FactorModel | Mapping[str, Any], *, overwrite: bool = False) -> FactorModel:
+def register_model(
+    model: str | Path | FactorModel | Mapping[str, Any], *, overwrite: bool = False
+) -> FactorModel:
     """Make a card or a model known by its name for the rest of the process.
 
     Parameters
@@ -86,9 +88,15 @@ def register_model(model: str | Path | FactorModel | Mapping[str, Any], *, overw
     CardError
         If the card is not valid, or its name is taken.
     """
-    found = model_from_card(model, source=str(model.get("name", "?"))) if isinstance(model, Mapping) else _find(model)
+    found = (
+        model_from_card(model, source=str(model.get("name", "?")))
+        if isinstance(model, Mapping)
+        else _find(model)
+    )
     if found.name in list_models() and not overwrite:
-        msg = f"a model named {found.name!r} is registered already. Choose another name or pass overwrite=True."
+        msg = (
+            f"a model named {found.name!r} is registered already. Choose another name or pass overwrite=True."
+        )
         raise CardError(msg)
     _registered[found.name] = found
     return found

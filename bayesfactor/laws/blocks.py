@@ -23,7 +23,7 @@ def run_blocks[T, R](work: Callable[[T], R], blocks: Iterable[T]) -> Iterator[R]
 
     `work` should spend its time in code that releases the GIL.
     """
-    workers = os.process_cpu_count() or 1
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting = iter(blocks)
     with ThreadPoolExecutor(max_workers=workers) as pool:
         queue = [pool.submit(work, b) for b in islice(waiting, workers + 1)]

@@ -5,12 +5,37 @@ from typing import ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
+from numba import njit
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 __all__ = ["FusedLogLikelihood"]
+
+
+@intrinsic
+def _retype(typingctx, a):
+    """Reinterpret an array's type as C-contiguous; the memory is not touched."""
+    contiguous = a.copy(layout="C")
+
+    def codegen(context, builder, signature, args):
+        return impl_ret_borrowed(context, builder, signature.return_type, args[0])
+
+    return contiguous(a), codegen
+
+
+@njit(nogil=True)
+def _in_one_piece(a):
+    """Return `a` typed as C-contiguous, without a copy where it is.
+
+    Compiled graphs type their data as strided, which costs the kernel its vector instructions.
+    """
+    if a.flags.c_contiguous:
+        return _retype(a)
+    return a.copy()
 
 
 class FusedLogLikelihood(Op):
@@ -26,7 +51,7 @@ class FusedLogLikelihood(Op):
     kernel: ClassVar[Callable]
     n_data: ClassVar[int]
     ranks: ClassVar[tuple[int, ...]]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def make_node(self, *inputs):
         """Type the node: data, then parameters in; value, then gradients out."""
@@ -62,10 +87,10 @@ def _funcify(op, **kwargs):
     ranks = (0, *op.ranks)
     inputs = [f"x{i}" for i in range(op.n_data + len(op.ranks))]
     scalar = [i for i, r in enumerate(ranks[1:], start=op.n_data) if r == 0]
-    given = ", ".join(f"{x}[()]" if i in scalar else x for i, x in enumerate(inputs))
+    given = ", ".join(f"{x}[()]" if i in scalar else f"one({x})" for i, x in enumerate(inputs))
     made = [f"y{i}" for i in range(len(ranks))]
     back = ", ".join(f"np.asarray({y})" if r == 0 else y for y, r in zip(made, ranks, strict=True))
     source = f"def run({', '.join(inputs)}):\n    {', '.join(made)} = kernel({given})\n    return {back}\n"
-    scope = {"kernel": kernel, "np": np}
+    scope = {"kernel": kernel, "np": np, "one": _in_one_piece}
     exec(source, scope)  # noqa: S102 - the arity differs by kernel and numba needs it spelled out
     return numba_njit(scope["run"]), op.version

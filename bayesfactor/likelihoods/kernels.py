@@ -33,41 +33,63 @@ def digamma(x: float) -> float:
 
 
 @njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _sum_of_logs(q, n):
-    """Sum log q[:n], one logarithm for eight terms (each below 1e38, so products stay finite)."""
+def _sum_of_logs(q):
+    """Sum log q, one logarithm for eight terms (each below 1e38, so products stay finite)."""
     total = 0.0
+    n = q.shape[0]
     m = n // 8
+    a, b, c, d = q[:m], q[m : 2 * m], q[2 * m : 3 * m], q[3 * m : 4 * m]
+    e, f, g, h = q[4 * m : 5 * m], q[5 * m : 6 * m], q[6 * m : 7 * m], q[7 * m : 8 * m]
     for j in range(m):
-        total += math.log(
-            q[j]
-            * q[j + m]
-            * q[j + 2 * m]
-            * q[j + 3 * m]
-            * q[j + 4 * m]
-            * q[j + 5 * m]
-            * q[j + 6 * m]
-            * q[j + 7 * m]
-        )
-    for j in range(8 * m, n):
-        total += math.log(q[j])
+        total += math.log(a[j] * b[j] * c[j] * d[j] * e[j] * f[j] * g[j] * h[j])
+    for x in q[8 * m :]:
+        total += math.log(x)
     return total
 
 
 @njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _residuals(row, seen, factors, alpha, loadings, first, n, e):
-    """Fill e[:n] with the residuals from day `first` on, 0 where not seen; return the count."""
-    for t in range(n):
-        e[t] = row[first + t] - alpha
+def _residuals(row, seen, factors, first, alpha, loadings, e):
+    """Fill e with the residuals, 0 where not seen."""
+    for t in range(e.shape[0]):
+        e[t] = row[t] - alpha
     for k in range(factors.shape[0]):
         b = loadings[k]
-        f = factors[k, first : first + n]
-        for t in range(n):
+        # A slice of a row stays contiguous, a slice of the matrix would not vectorise.
+        f = factors[k, first : first + e.shape[0]]
+        for t in range(e.shape[0]):
             e[t] -= b * f[t]
-    count = 0.0
-    for t in range(n):
-        e[t] *= seen[first + t]
-        count += seen[first + t]
-    return count
+    for t in range(e.shape[0]):
+        e[t] *= seen[t]
+
+
+@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+def _weigh(e, q, inv):
+    """Replace e by e / q with q = 1 + e^2 inv; return the sum of e^2 / q."""
+    total = 0.0
+    for t in range(e.shape[0]):
+        x = e[t]
+        y = 1.0 + x * x * inv
+        z = x / y
+        q[t] = y
+        e[t] = z
+        total += x * z
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+def _sum(x):
+    total = 0.0
+    for t in range(x.shape[0]):
+        total += x[t]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+def _dot(x, y):
+    total = 0.0
+    for t in range(x.shape[0]):
+        total += x[t] * y[t]
+    return total
 
 
 @njit(cache=True, nogil=True, fastmath=_FASTMATH)
@@ -96,40 +118,30 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
     d_loadings = np.zeros((n_assets, n_factors))
     d_sigma = np.zeros(n_assets)
     d_nu = np.zeros(n_assets)
-    e = np.empty(n_times)
-    q = np.empty(n_times)
+    buffers = np.empty((2, n_times))
     logp = 0.0
     for i in range(n_assets):
-        row = returns[i]
         first, last = 0, n_times
         while first < last and seen[i, first] == 0.0:
             first += 1
         while last > first and seen[i, last - 1] == 0.0:
             last -= 1
-        n = last - first
-        if n == 0:
+        if first == last:
             continue
-        count = _residuals(row, seen[i], factors, alpha[i], loadings[i], first, n, e)
+        e = buffers[0, : last - first]
+        q = buffers[1, : last - first]
+        count = _sum(seen[i, first:last])
+        _residuals(returns[i, first:last], seen[i, first:last], factors, first, alpha[i], loadings[i], e)
         s2 = sigma[i] * sigma[i]
         v = nu[i]
         if math.isinf(v):
-            squares = 0.0
-            for t in range(n):
-                squares += e[t] * e[t]
+            squares = _dot(e, e)
             logp -= 0.5 * squares / s2 + count * (0.5 * _LOG_2PI + math.log(sigma[i]))
             d_sigma[i] = (squares / s2 - count) / sigma[i]
             slope = 1.0 / s2
         else:
-            inv = 1.0 / (v * s2)
-            for t in range(n):
-                q[t] = 1.0 + e[t] * e[t] * inv
-            logs = _sum_of_logs(q, n)
-            weighted = 0.0
-            for t in range(n):
-                g = e[t] / q[t]
-                weighted += e[t] * g
-                e[t] = g
-            weighted /= s2
+            weighted = _weigh(e, q, 1.0 / (v * s2)) / s2
+            logs = _sum_of_logs(q)
             const = math.lgamma(0.5 * (v + 1.0)) - math.lgamma(0.5 * v) - 0.5 * math.log(v * math.pi)
             logp += count * (const - math.log(sigma[i])) - 0.5 * (v + 1.0) * logs
             d_sigma[i] = ((v + 1.0) / v * weighted - count) / sigma[i]
@@ -139,16 +151,9 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
                 + (v + 1.0) / (v * v) * weighted
             )
             slope = (v + 1.0) / (v * s2)
-        total = 0.0
-        for t in range(n):
-            total += e[t]
-        d_alpha[i] = slope * total
+        d_alpha[i] = slope * _sum(e)
         for k in range(n_factors):
-            f = factors[k, first : first + n]
-            dot = 0.0
-            for t in range(n):
-                dot += e[t] * f[t]
-            d_loadings[i, k] = slope * dot
+            d_loadings[i, k] = slope * _dot(e, factors[k, first:last])
     return logp, d_alpha, d_loadings, d_sigma, d_nu
 
 

@@ -26,7 +26,8 @@ SLOTS = (s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION, s.FACTOR_NU)
 def build_factor_law(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) -> pm.Model:
     """Return the graph of f_t ~ multivariate t(nu, location, scale), normal without `factor_nu`."""
     units = units_of(panel)
-    factors = panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values / units.factors[:, None]
+    factors = np.ascontiguousarray(panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values)
+    factors = factors / units.factors[:, None]
     names = panel[s.FACTOR].values.tolist()
     coords = {s.FACTOR: names, s.FACTOR_OTHER: names, s.TIME: panel[s.TIME].values}
     priors = PriorSet(specs, np.zeros(0, dtype=int))
@@ -43,7 +44,13 @@ def build_factor_law(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) 
             dims=(s.FACTOR, s.FACTOR_OTHER),
         )
         EllipticalColumns(
-            s.FACTOR_RETURNS, location, scale[:, None] * chol, nu, seen, observed=data, dims=(s.FACTOR, s.TIME)
+            s.FACTOR_RETURNS,
+            location,
+            scale[:, None] * chol,
+            nu,
+            seen,
+            observed=data,
+            dims=(s.FACTOR, s.TIME),
         )
     return model
 

@@ -29,9 +29,11 @@ def build(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) -> pm.Model
         )
         raise ModelError(msg)
     units = units_of(panel)
-    returns = panel[s.RETURNS].transpose(s.ASSET, s.TIME).values
+    # Rows in one piece: the kernel runs along time and is three times slower on strided memory.
+    returns = np.ascontiguousarray(panel[s.RETURNS].transpose(s.ASSET, s.TIME).values)
     seen = np.isfinite(returns)
-    factors = panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values / units.factors[:, None]
+    factors = np.ascontiguousarray(panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values)
+    factors = factors / units.factors[:, None]
     groups, index = np.unique(panel[s.GROUP].values.astype(str), return_inverse=True)
     coords = {d: panel[d].values for d in (s.ASSET, s.FACTOR, s.TIME)} | {s.GROUP: groups}
     priors = PriorSet({k: v for k, v in specs.items() if k not in factor_law.SLOTS}, index)
