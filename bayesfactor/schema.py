@@ -22,7 +22,9 @@ __all__ = [
     "DRIFT",
     "FACTOR",
     "FACTOR_CORRELATION",
+    "FACTOR_COVARIANCE",
     "FACTOR_LOCATION",
+    "FACTOR_MEAN",
     "FACTOR_NU",
     "FACTOR_OTHER",
     "FACTOR_RETURNS",
@@ -50,7 +52,9 @@ __all__ = [
     "SCHEMA_VERSION",
     "SIGMA",
     "SPECIFIC",
+    "SPECIFIC_NU",
     "SPECIFIC_RETURNS",
+    "SPECIFIC_VARIANCE",
     "TIME",
     "canonical_order",
     "check_tree",
@@ -117,6 +121,15 @@ FACTOR_NU: Final = "factor_nu"
 """Degrees of freedom of the factors' joint law."""
 SPECIFIC_RETURNS: Final = "specific_returns"
 """(chain, draw, path, horizon, asset) simulated specific returns."""
+FACTOR_MEAN: Final = "factor_mean"
+"""(chain, draw, horizon, factor) expected factor return given the draw."""
+FACTOR_COVARIANCE: Final = "factor_covariance"
+"""(chain, draw, horizon, factor, factor_other) factor covariance given the draw."""
+SPECIFIC_VARIANCE: Final = "specific_variance"
+"""(chain, draw, horizon, asset) variance, given the draw, of the innovation e_i; where a factor is
+a portfolio of the panel's own assets, specific returns are e - loadings (factor_weights e)."""
+SPECIFIC_NU: Final = "specific_nu"
+"""(chain, draw, horizon, asset) degrees of freedom of the innovation, inf for the normal."""
 RETURNS_UNIT: Final = "returns_unit"
 """Scalar: returns are divided by it inside `build`."""
 FACTOR_UNIT: Final = "factor_unit"
@@ -171,7 +184,8 @@ def digest(*arrays: np.ndarray) -> str:
 def check_tree(tree: xr.DataTree, *groups: str, verb: str) -> None:
     """Raise `SchemaError` unless `tree` came from `fit` and holds `groups`."""
     if not isinstance(tree, xr.DataTree):
-        msg = f"{verb} reads the DataTree that bf.fit returns; got {type(tree).__name__}. Call bf.fit or bf.load first."
+        got = type(tree).__name__
+        msg = f"{verb} reads the DataTree that bf.fit returns; got {got}. Call bf.fit or bf.load first."
         raise SchemaError(msg)
     missing = [g for g in groups if g not in tree.children]
     if missing:

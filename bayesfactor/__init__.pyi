@@ -1,0 +1,32 @@
+from .compare import compare as compare
+from .diagnose import diagnose as diagnose
+from .errors import BayesFactorError as BayesFactorError
+from .errors import CardError as CardError
+from .errors import CompareError as CompareError
+from .errors import ConvergenceError as ConvergenceError
+from .errors import MissingFileError as MissingFileError
+from .errors import ModelError as ModelError
+from .errors import NumericalError as NumericalError
+from .errors import PanelError as PanelError
+from .errors import RiskError as RiskError
+from .errors import SchemaError as SchemaError
+from .errors import WeightsError as WeightsError
+from .fit import fit as fit
+from .fit import sample_prior_predictive as sample_prior_predictive
+from .forecast import forecast as forecast
+from .keep import load as load
+from .keep import save as save
+from .model import FactorModel as FactorModel
+from .panel import panel_from_prices as panel_from_prices
+from .panel import panel_from_returns as panel_from_returns
+from .plots import plot_loadings as plot_loadings
+from .plots import plot_risk as plot_risk
+from .plots import plot_tails as plot_tails
+from .registry import get_model as get_model
+from .registry import list_models as list_models
+from .registry import register_model as register_model
+from .report import report as report
+from .risk import decompose_risk as decompose_risk
+from .simulate import simulate_panel as simulate_panel
+
+__version__: str

@@ -1,0 +1,238 @@
+"""Draws of the next periods: made in blocks, each reproducible from its own seed.
+
+`predict` is what risk, stress and allocation read; `forecast` puts the same draws on the tree.
+Assets stand in canonical order inside, in the order of the panel on the tree.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import RiskError
+from bayesfactor.laws import Law, Moments, Scenarios, law_of
+from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, run_blocks, slices
+
+__all__ = ["Labels", "Predictions", "forecast", "predict"]
+
+_BLOCK_CELLS = 500_000
+_LARGEST = 8 * 2**30
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the axes of the arrays mean; `order` takes the panel's assets to canonical order."""
+
+    assets: np.ndarray
+    order: np.ndarray
+    groups: np.ndarray
+    factors: np.ndarray
+    families: np.ndarray
+    chains: np.ndarray
+    draws: np.ndarray
+
+    def to_panel_order(self, values: np.ndarray, axis: int) -> np.ndarray:
+        """Return canonical values in the order of the panel."""
+        return np.take(values, np.argsort(self.order), axis=axis)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The law of the next periods given each draw, and as many simulated paths as are asked for.
+
+    Parameters
+    ----------
+    moments : Moments
+    labels : Labels
+    entropy : int
+        Reproduces every path.
+    law : Law, optional
+        Simulates paths; without it the `stored` ones are all there are.
+    stored : tuple of Scenarios
+    """
+
+    moments: Moments
+    labels: Labels
+    entropy: int
+    law: Law | None = None
+    stored: tuple[Scenarios, ...] = field(default=())
+
+    def scenarios(self, paths: range) -> Iterator[Scenarios]:
+        """Yield blocks of scenarios: for each path every draw, in order, whatever is asked besides."""
+        if self.law is None:
+            yield from (self.stored[p] for p in paths)
+            return
+        law, moments = self.law, self.moments
+        size = max(1, _BLOCK_CELLS // (moments.horizon * max(1, moments.alpha.shape[1])))
+        blocks = slices(moments.n_draws, size)
+        jobs = ((p, c, block) for p in paths for c, block in enumerate(blocks))
+        yield from run_blocks(
+            lambda job: law.simulate(block_rng(self.entropy, job[0], job[1]), moments.horizon, job[2]), jobs
+        )
+
+
+def predict(tree: xr.DataTree, horizon: int = 1, *, random_seed: Seed = None) -> Predictions:
+    """Return what later rooms read: the `predictions` of the tree if it holds this horizon, else streamed."""
+    _check_horizon(horizon)
+    if s.PREDICTIONS in tree.children and tree[s.PREDICTIONS].sizes[s.HORIZON] == horizon:
+        s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="this verb")
+        return _stored(tree)
+    law = law_of(tree)
+    return Predictions(law.moments(horizon), _labels(tree, s.POSTERIOR), root_entropy(random_seed), law)
+
+
+def forecast(
+    tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed: Seed = None
+) -> xr.DataTree:
+    """Simulate the next periods for every posterior draw.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `bf.fit`.
+    horizon : int
+        Periods ahead.
+    paths : int
+        Futures per posterior draw.
+    random_seed : int, Generator or SeedSequence, optional
+
+    Returns
+    -------
+    DataTree
+        The tree with the group `predictions`: `loadings (chain, draw, asset, factor)`,
+        `alpha (chain, draw, asset)`, `factor_returns (chain, draw, path, horizon, factor)`,
+        `specific_returns (chain, draw, path, horizon, asset)`, and the exact law given the draw:
+        `factor_mean`, `factor_covariance`, `factor_nu`, `specific_variance`, `specific_nu`.
+        An asset's return is alpha + loadings . factor_returns + specific_returns. Simulated
+        simple returns below -1 are floored, the correction booked in `specific_returns`.
+
+    Raises
+    ------
+    SchemaError
+        If `tree` did not come from `bf.fit`.
+    RiskError
+        If `horizon` or `paths` is below 1, or the draws would not fit in memory.
+    """
+    _check_horizon(horizon)
+    if isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 1:
+        msg = f"paths is a whole number of at least 1; got {paths!r}."
+        raise RiskError(msg)
+    law = law_of(tree)
+    found = Predictions(law.moments(horizon), _labels(tree, s.POSTERIOR), root_entropy(random_seed), law)
+    m, labels = found.moments, found.labels
+    shape = (m.n_draws, paths, horizon)
+    if 8 * np.prod([*shape, m.alpha.shape[1]]) > _LARGEST:
+        msg = (
+            f"{m.n_draws} draws x {paths} paths x {horizon} periods x {m.alpha.shape[1]} assets would take more "
+            "than 8 GiB. Ask for fewer paths; risk verbs stream their own and need none here."
+        )
+        raise RiskError(msg)
+    factor_returns = np.empty((*shape, m.loadings.shape[2]))
+    specific = np.empty((*shape, m.alpha.shape[1]))
+    position, floored = 0, 0
+    for block in found.scenarios(range(paths)):
+        path, rows = position // m.n_draws, block.draws
+        factor_returns[rows, path] = block.factor_returns
+        specific[rows, path] = labels.to_panel_order(block.specific_returns, axis=2)
+        position += len(block.factor_returns)
+        floored += block.floored
+    new = tree.copy()
+    new[s.PREDICTIONS] = xr.DataTree(_dataset(found, factor_returns, specific, floored))
+    return new
+
+
+def _dataset(found: Predictions, factor_returns: np.ndarray, specific: np.ndarray, floored: int) -> xr.Dataset:
+    m, labels = found.moments, found.labels
+    sample = (s.CHAIN, s.DRAW)
+    sizes = (len(labels.chains), len(labels.draws))
+
+    def shaped(values: np.ndarray, *dims: str, assets: int | None = None) -> tuple[tuple[str, ...], np.ndarray]:
+        if assets is not None:
+            values = labels.to_panel_order(values, axis=assets)
+        return (*sample, *dims), np.ascontiguousarray(values).reshape(*sizes, *values.shape[1:])
+
+    ahead = s.HORIZON
+    variables = {
+        s.LOADINGS: shaped(m.loadings, s.ASSET, s.FACTOR, assets=1),
+        s.ALPHA: shaped(m.alpha, s.ASSET, assets=1),
+        s.FACTOR_RETURNS: shaped(factor_returns, s.PATH, ahead, s.FACTOR),
+        s.SPECIFIC_RETURNS: shaped(specific, s.PATH, ahead, s.ASSET),
+        s.FACTOR_MEAN: shaped(m.factor_mean, ahead, s.FACTOR),
+        s.FACTOR_COVARIANCE: shaped(m.factor_covariance, ahead, s.FACTOR, s.FACTOR_OTHER),
+        s.FACTOR_NU: shaped(m.factor_nu, ahead),
+        s.SPECIFIC_VARIANCE: shaped(m.specific_variance, ahead, s.ASSET, assets=2),
+        s.SPECIFIC_NU: shaped(m.specific_nu, ahead, s.ASSET, assets=2),
+    }
+    if len(m.own_weights):
+        own = labels.to_panel_order(m.own_weights, axis=1)
+        variables[s.FACTOR_WEIGHTS] = ((s.FACTOR, s.ASSET), own)
+    coords = {
+        s.CHAIN: labels.chains,
+        s.DRAW: labels.draws,
+        s.HORIZON: np.arange(1, m.horizon + 1),
+        s.ASSET: labels.assets,
+        s.FACTOR: labels.factors,
+        s.FACTOR_OTHER: labels.factors,
+        s.GROUP: (s.ASSET, labels.groups),
+        s.FAMILY: (s.FACTOR, labels.families),
+    }
+    attrs = {"random_seed": str(found.entropy), "floored_share": floored / max(1, specific.size)}
+    return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _stored(tree: xr.DataTree) -> Predictions:
+    """Read predictions off the tree."""
+    data = tree[s.PREDICTIONS].to_dataset()
+    labels = _labels(tree, s.PREDICTIONS)
+
+    def flat(name: str, *dims: str) -> np.ndarray:
+        values = data[name].transpose(s.CHAIN, s.DRAW, *dims).values
+        values = values.reshape(-1, *values.shape[2:])
+        if s.ASSET in dims:
+            values = np.take(values, labels.order, axis=1 + dims.index(s.ASSET))
+        return np.ascontiguousarray(values)
+
+    ahead = s.HORIZON
+    own = np.zeros((0, len(labels.assets)))
+    if s.FACTOR_WEIGHTS in data:
+        own = np.ascontiguousarray(data[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values[:, labels.order])
+    moments = Moments(
+        alpha=flat(s.ALPHA, s.ASSET),
+        loadings=flat(s.LOADINGS, s.ASSET, s.FACTOR),
+        factor_mean=flat(s.FACTOR_MEAN, ahead, s.FACTOR),
+        factor_covariance=flat(s.FACTOR_COVARIANCE, ahead, s.FACTOR, s.FACTOR_OTHER),
+        factor_nu=flat(s.FACTOR_NU, ahead),
+        specific_variance=flat(s.SPECIFIC_VARIANCE, ahead, s.ASSET),
+        specific_nu=flat(s.SPECIFIC_NU, ahead, s.ASSET),
+        own_weights=own,
+    )
+    factors = flat(s.FACTOR_RETURNS, s.PATH, ahead, s.FACTOR)
+    specific = flat(s.SPECIFIC_RETURNS, s.PATH, ahead, s.ASSET)
+    everyone = slice(0, moments.n_draws)
+    stored = tuple(
+        Scenarios(everyone, np.ascontiguousarray(factors[:, p]), np.ascontiguousarray(specific[:, p]))
+        for p in range(factors.shape[1])
+    )
+    return Predictions(moments, labels, int(data.attrs["random_seed"]), None, stored)
+
+
+def _labels(tree: xr.DataTree, group: str) -> Labels:
+    obs, const, draws = tree[s.OBSERVED_DATA], tree[s.CONSTANT_DATA], tree[group]
+    assets = obs[s.ASSET].values
+    return Labels(
+        assets=assets,
+        order=s.canonical_order(assets),
+        groups=obs[s.GROUP].values,
+        factors=const[s.FACTOR].values,
+        families=const[s.FAMILY].values,
+        chains=draws[s.CHAIN].values,
+        draws=draws[s.DRAW].values,
+    )
+
+
+def _check_horizon(horizon: int) -> None:
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+        msg = f"horizon is a whole number of periods, at least 1; got {horizon!r}."
+        raise RiskError(msg)

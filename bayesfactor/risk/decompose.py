@@ -1,0 +1,243 @@
+"""`decompose_risk`: what a portfolio can lose, how sure we are, and where the loss comes from."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import NumericalError, RiskError
+from bayesfactor.forecast import Labels, Predictions, predict
+from bayesfactor.laws.blocks import Seed
+from bayesfactor.risk.conditional import ConditionalTails, conditional_tails
+from bayesfactor.risk.exact import Book
+from bayesfactor.risk.predictive import PredictiveTails, predictive_tails
+from bayesfactor.risk.weights import weights_for
+
+__all__ = ["decompose_risk"]
+
+_POSTERIOR_DRAWS = 400
+
+
+def decompose_risk(
+    tree: xr.DataTree,
+    weights: Any,
+    *,
+    levels: Sequence[float] = (0.95, 0.99),
+    horizon: int = 1,
+    value: float = 1.0,
+    paths: int | None = None,
+    random_seed: Seed = None,
+) -> xr.Dataset:
+    """Decompose the risk of a portfolio over the next periods.
+
+    The loss is L = -sum_h w'r_h (constant exposures, arithmetic), so VaR and ES are positive for
+    losses. x[asset, component] is the part of the loss from one asset through one component:
+    each factor, `specific`, and `drift` (alpha); the sum of x is L, exactly.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `bf.fit`. If it holds `predictions` of this horizon (`bf.forecast`), those paths are
+        used; otherwise paths are streamed.
+    weights : mapping, Series or DataArray (asset)
+        Fractions of the portfolio's value for every asset of the model; shorts and leverage
+        are allowed.
+    levels : sequence of float
+        Confidence levels, above 0.5 and below 1.
+    horizon : int
+        Periods ahead.
+    value : float
+        Portfolio value; 1 gives fractions, 1e6 gives money.
+    paths : int, optional
+        Futures per posterior draw. Where not given, as many as bring the Monte-Carlo error of
+        every ES under 1 % (at most four million scenarios).
+    random_seed : int, Generator or SeedSequence, optional
+
+    Returns
+    -------
+    Dataset
+        Predictive numbers (all draws and paths pooled; parameter uncertainty is inside):
+        `volatility ()`, `var (level)`, `es (level)`, `volatility_contribution (asset, component)`,
+        `var_contribution` and `es_contribution (level, asset, component)`, `var_mcse` and
+        `es_mcse (level)`. Volatility comes from exact moments. Posteriors of the number given
+        the parameters, on at least 400 draws: `volatility_posterior (chain, draw)`,
+        `var_posterior` and `es_posterior (level, chain, draw)`, their `*_contribution_posterior`,
+        and `var_posterior_mcse`, `es_posterior_mcse (level)`, the numerical error of those.
+        Coords `family (component)` and `group (asset)`: a roll-up is a `groupby`.
+
+    Raises
+    ------
+    SchemaError
+        If `tree` did not come from `bf.fit`.
+    WeightsError
+        If weights miss, exceed or misname the assets, or are not finite, or are all zero.
+    RiskError
+        If returns are logarithmic, or a level, horizon or value is out of range.
+    NumericalError
+        If a risk number is infinite (nu <= 2 for volatility, nu <= 1 for ES).
+
+    Notes
+    -----
+    Volatility contributions are cov(x, L) / sd(L), ES contributions E[x | L >= VaR], VaR
+    contributions E[x | L = VaR] estimated over the 10 % of the tail nearest to VaR on each side
+    [1]_. Given a draw, VaR and ES are computed without paths, by inverting the characteristic
+    function of the loss, a sum of independent Student-t's.
+
+    References
+    ----------
+    .. [1] Tasche, D. (2000). Risk contributions and performance measurement.
+    .. [2] McNeil, A. J., Frey, R. and Embrechts, P. (2015). Quantitative Risk Management, ch. 8.
+
+    Examples
+    --------
+    >>> risk = bf.decompose_risk(tree, {"BTC": 0.6, "ETH": 0.4}, random_seed=1)  # doctest: +SKIP
+    >>> risk.es_contribution.groupby("family").sum()  # doctest: +SKIP
+    """
+    s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="decompose_risk")
+    wanted = _check(tree, levels, value, paths)
+    found = predict(tree, horizon, random_seed=random_seed)
+    labels = found.labels
+    w = weights_for(weights, labels.assets)
+    book = Book(found.moments, np.ascontiguousarray(w[labels.order]))
+    volatility, volatility_parts = book.volatility()
+    if not math.isfinite(volatility):
+        msg = "volatility is infinite: some draws have nu <= 2. Use a prior that keeps nu above 2 (transform above_two)."
+        raise NumericalError(msg)
+    pooled = predictive_tails(found, book, wanted, paths=paths)
+    some = _thinned(labels)
+    thin = Book(found.moments.take(some), book.weights)
+    given = conditional_tails(thin, wanted)
+    out = _dataset(labels, w, wanted, volatility, volatility_parts, pooled) * value
+    out = out.assign({k: v * value for k, v in _posterior(labels, thin, given).items()})
+    out = out.assign_coords(weight=(s.ASSET, w))
+    out.attrs = _attrs(tree, found, pooled, horizon, value)
+    _warn_if_rough(out)
+    return out
+
+
+def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int | None) -> np.ndarray:
+    kind = tree[s.OBSERVED_DATA].attrs.get("returns_kind", "simple")
+    if kind != "simple":
+        msg = (
+            f"risk of a portfolio needs simple returns, which add up across assets; the panel holds {kind} returns. "
+            'Build it with kind="simple" and fit again.'
+        )
+        raise RiskError(msg)
+    wanted = np.atleast_1d(np.asarray(levels, dtype="float64"))
+    if wanted.ndim != 1 or wanted.size == 0 or not np.all((wanted > 0.5) & (wanted < 1.0)):
+        msg = f"levels are confidence levels above 0.5 and below 1, such as 0.99; got {levels!r}."
+        raise RiskError(msg)
+    if len(np.unique(wanted)) != len(wanted):
+        msg = f"each level once; got {levels!r}."
+        raise RiskError(msg)
+    if not np.isfinite(value) or value <= 0:
+        msg = f"value is the positive worth of the portfolio; got {value!r}."
+        raise RiskError(msg)
+    if paths is not None and (
+        isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 1
+    ):
+        msg = f"paths is a whole number of at least 1, or None; got {paths!r}."
+        raise RiskError(msg)
+    return wanted
+
+
+def _thinned(labels: Labels) -> np.ndarray:
+    """Return flat positions of evenly spaced draws of every chain, at least 400 in all."""
+    chains, draws = len(labels.chains), len(labels.draws)
+    per_chain = min(draws, math.ceil(_POSTERIOR_DRAWS / chains))
+    kept = np.round(np.linspace(0, draws - 1, per_chain)).astype(int)
+    return (np.arange(chains)[:, None] * draws + kept).ravel()
+
+
+def _components(labels: Labels) -> dict[str, Any]:
+    names = [*labels.factors.astype(str), s.SPECIFIC, s.DRIFT]
+    families = [*labels.families.astype(str), s.SPECIFIC, s.DRIFT]
+    return {
+        s.ASSET: labels.assets,
+        s.GROUP: (s.ASSET, labels.groups),
+        s.COMPONENT: names,
+        s.FAMILY: (s.COMPONENT, families),
+    }
+
+
+def _dataset(
+    labels: Labels,
+    weights: np.ndarray,
+    levels: np.ndarray,
+    volatility: float,
+    volatility_parts: np.ndarray,
+    pooled: PredictiveTails,
+) -> xr.Dataset:
+    cells = (s.ASSET, s.COMPONENT)
+    return xr.Dataset(
+        {
+            "volatility": ((), volatility),
+            "var": (s.LEVEL, pooled.var),
+            "es": (s.LEVEL, pooled.es),
+            "volatility_contribution": (cells, labels.to_panel_order(volatility_parts, 0)),
+            "var_contribution": ((s.LEVEL, *cells), labels.to_panel_order(pooled.var_contribution, 1)),
+            "es_contribution": ((s.LEVEL, *cells), labels.to_panel_order(pooled.es_contribution, 1)),
+            "var_mcse": (s.LEVEL, pooled.var_mcse),
+            "es_mcse": (s.LEVEL, pooled.es_mcse),
+        },
+        coords={s.LEVEL: levels, **_components(labels)},
+    )
+
+
+def _posterior(labels: Labels, thin: Book, given: ConditionalTails) -> dict[str, xr.DataArray]:
+    chains = len(labels.chains)
+    per_chain = thin.moments.n_draws // chains
+    kept = np.round(np.linspace(0, len(labels.draws) - 1, per_chain)).astype(int)
+    coords = {s.CHAIN: labels.chains, s.DRAW: labels.draws[kept], **_components(labels)}
+    cells = (s.ASSET, s.COMPONENT)
+
+    def shaped(values: np.ndarray, *dims: str) -> xr.DataArray:
+        if s.ASSET in dims:
+            values = labels.to_panel_order(values, 1 + dims.index(s.ASSET))
+        values = values.reshape(chains, per_chain, *values.shape[1:])
+        kept_coords = {k: v for k, v in coords.items() if k in (s.CHAIN, s.DRAW, *dims)}
+        if s.ASSET in dims:
+            kept_coords |= {s.GROUP: coords[s.GROUP], s.FAMILY: coords[s.FAMILY]}
+        return xr.DataArray(values, dims=(s.CHAIN, s.DRAW, *dims), coords=kept_coords)
+
+    volatility, volatility_parts = thin.volatility_by_draw()
+    return {
+        "volatility_posterior": shaped(volatility),
+        "var_posterior": shaped(given.var.T, s.LEVEL).transpose(s.LEVEL, s.CHAIN, s.DRAW),
+        "es_posterior": shaped(given.es.T, s.LEVEL).transpose(s.LEVEL, s.CHAIN, s.DRAW),
+        "volatility_contribution_posterior": shaped(volatility_parts, *cells),
+        "var_contribution_posterior": shaped(given.var_contribution, s.LEVEL, *cells),
+        "es_contribution_posterior": shaped(given.es_contribution, s.LEVEL, *cells),
+        "var_posterior_mcse": xr.DataArray(given.var_mcse, dims=s.LEVEL),
+        "es_posterior_mcse": xr.DataArray(given.es_mcse, dims=s.LEVEL),
+    }
+
+
+def _attrs(
+    tree: xr.DataTree, found: Predictions, pooled: PredictiveTails, horizon: int, value: float
+) -> dict[str, Any]:
+    kept = ("model", "card_digest", "returns_digest", "factors_digest", "returns_kind", "periods_per_year")
+    return {k: tree.attrs[k] for k in kept if k in tree.attrs} | {
+        "schema_version": s.SCHEMA_VERSION,
+        "horizon": int(horizon),
+        "value": float(value),
+        "units": "fraction of value" if value == 1.0 else "money",
+        "scenarios": int(pooled.scenarios),
+        "floored_share": float(pooled.floored_share),
+        "random_seed": str(found.entropy),
+    }
+
+
+def _warn_if_rough(risk: xr.Dataset) -> None:
+    share = float((risk["es_mcse"] / abs(risk["es"])).max())
+    risk.attrs["es_mcse_share"] = share
+    if share > 0.01:
+        msg = (
+            f"the Monte-Carlo error of ES is {share:.1%} of ES with {risk.attrs['scenarios']} scenarios. "
+            "Ask for more paths, or sample more posterior draws."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
