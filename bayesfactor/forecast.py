@@ -83,9 +83,7 @@ def predict(tree: xr.DataTree, horizon: int = 1, *, random_seed: Seed = None) ->
     return Predictions(law.moments(horizon), _labels(tree, s.POSTERIOR), root_entropy(random_seed), law)
 
 
-def forecast(
-    tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed: Seed = None
-) -> xr.DataTree:
+def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed: Seed = None) -> xr.DataTree:
     """Simulate the next periods for every posterior draw.
 
     Parameters
@@ -125,8 +123,8 @@ def forecast(
     shape = (m.n_draws, paths, horizon)
     if 8 * np.prod([*shape, m.alpha.shape[1]]) > _LARGEST:
         msg = (
-            f"{m.n_draws} draws x {paths} paths x {horizon} periods x {m.alpha.shape[1]} assets would take more "
-            "than 8 GiB. Ask for fewer paths; risk verbs stream their own and need none here."
+            f"{m.n_draws} draws x {paths} paths x {horizon} periods x {m.alpha.shape[1]} assets take "
+            "more than 8 GiB. Ask for fewer paths; risk verbs stream their own and need none here."
         )
         raise RiskError(msg)
     factor_returns = np.empty((*shape, m.loadings.shape[2]))
@@ -143,12 +141,16 @@ def forecast(
     return new
 
 
-def _dataset(found: Predictions, factor_returns: np.ndarray, specific: np.ndarray, floored: int) -> xr.Dataset:
+def _dataset(
+    found: Predictions, factor_returns: np.ndarray, specific: np.ndarray, floored: int
+) -> xr.Dataset:
     m, labels = found.moments, found.labels
     sample = (s.CHAIN, s.DRAW)
     sizes = (len(labels.chains), len(labels.draws))
 
-    def shaped(values: np.ndarray, *dims: str, assets: int | None = None) -> tuple[tuple[str, ...], np.ndarray]:
+    def shaped(
+        values: np.ndarray, *dims: str, assets: int | None = None
+    ) -> tuple[tuple[str, ...], np.ndarray]:
         if assets is not None:
             values = labels.to_panel_order(values, axis=assets)
         return (*sample, *dims), np.ascontiguousarray(values).reshape(*sizes, *values.shape[1:])
@@ -197,7 +199,9 @@ def _stored(tree: xr.DataTree) -> Predictions:
     ahead = s.HORIZON
     own = np.zeros((0, len(labels.assets)))
     if s.FACTOR_WEIGHTS in data:
-        own = np.ascontiguousarray(data[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values[:, labels.order])
+        own = np.ascontiguousarray(
+            data[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values[:, labels.order]
+        )
     moments = Moments(
         alpha=flat(s.ALPHA, s.ASSET),
         loadings=flat(s.LOADINGS, s.ASSET, s.FACTOR),
@@ -219,7 +223,7 @@ def _stored(tree: xr.DataTree) -> Predictions:
 
 
 def _labels(tree: xr.DataTree, group: str) -> Labels:
-    obs, const, draws = tree[s.OBSERVED_DATA], tree[s.CONSTANT_DATA], tree[group]
+    obs, const, draws = (tree[g].to_dataset() for g in (s.OBSERVED_DATA, s.CONSTANT_DATA, group))
     assets = obs[s.ASSET].values
     return Labels(
         assets=assets,

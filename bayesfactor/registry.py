@@ -116,10 +116,12 @@ def _find(model: str | Path | FactorModel) -> FactorModel:
     path = Path(model)
     if path.suffix == ".toml" or isinstance(model, Path):
         if not path.is_file():
-            msg = f"no card at {str(path)!r}. Give the path of a TOML card or one of: {', '.join(list_models())}."
+            known = ", ".join(list_models())
+            msg = f"no card at {str(path)!r}. Give the path of a TOML card or one of: {known}."
             raise MissingFileError(msg)
         return _read(path)
-    msg = f"no model is called {unknown_names([str(model)], list_models())}; registered: {', '.join(list_models())}."
+    known = list_models()
+    msg = f"no model is called {unknown_names([str(model)], known)}; registered: {', '.join(known)}."
     raise CardError(msg)
 
 

@@ -53,7 +53,8 @@ class SampleOptions:
             msg = f"target_accept lies between 0 and 1; got {self.target_accept!r}. 0.95 suits these models."
             raise ModelError(msg)
         if self.method not in METHODS:
-            msg = f"method {unknown_names([self.method], METHODS)} is unknown; choose from {', '.join(METHODS)}."
+            got = unknown_names([self.method], METHODS)
+            msg = f"method {got} is unknown; choose from {', '.join(METHODS)}."
             raise ModelError(msg)
 
 
@@ -99,7 +100,7 @@ def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataT
     return xr.DataTree.from_dict({s.POSTERIOR: _clean(raw[s.POSTERIOR].to_dataset()), s.SAMPLE_STATS: stats})
 
 
-def _pathfinder(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataTree:
+def _pathfinder(model: Any, options: SampleOptions, seed: int, _label: str) -> xr.DataTree:
     import pymc_extras as pmx
 
     with warnings.catch_warnings():

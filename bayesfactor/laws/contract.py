@@ -98,6 +98,17 @@ class Law(Protocol):
         """Return (cell, draw) for the observed cells of some assets."""
         ...
 
+    def pit(self, assets: slice, cells: np.ndarray) -> np.ndarray:
+        """Return P(a return <= the observed one), (len(cells), draw).
+
+        `cells` are positions in the first dim of `cell_log_likelihood(assets)`.
+        """
+        ...
+
+    def replicate(self, rng: np.random.Generator, assets: slice) -> np.ndarray:
+        """Draw each observed cell of some assets anew, one per posterior draw, (cell, draw)."""
+        ...
+
     def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
         """Draw one future per posterior draw."""
         ...

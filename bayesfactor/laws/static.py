@@ -81,6 +81,25 @@ def _cell_log_likelihood(returns, factors, alpha, loadings, sigma, nu, out):
 
 
 @njit(cache=True, nogil=True)
+def _cell_mean(factors, alpha, loadings, assets, times, out):
+    """`out[cell, draw]`: the mean of each cell (assets[cell], times[cell]) given the factors."""
+    for c in range(len(assets)):
+        for d in range(alpha.shape[0]):
+            mean = alpha[d, assets[c]]
+            for k in range(factors.shape[0]):
+                mean += loadings[d, assets[c], k] * factors[k, times[c]]
+            out[c, d] = mean
+
+
+@njit(cache=True, nogil=True)
+def _add_specific(rng, sigma, nu, assets, out):
+    for c in range(len(assets)):
+        for d in range(sigma.shape[0]):
+            scale = sigma[d, assets[c]] * mixing_scale(rng, nu[d, assets[c]])
+            out[c, d] += scale * rng.standard_normal()
+
+
+@njit(cache=True, nogil=True)
 def _simulate(rng, alpha, loadings, sigma, nu, location, chol, factor_nu, own, floor, f_out, e_out):
     """Fill `f_out (draw, horizon, factor)` and `e_out (draw, horizon, asset)`; count floored cells."""
     n_draws, horizon, n_factors = f_out.shape
@@ -222,6 +241,30 @@ class StaticLaw:
             np.ascontiguousarray(self.nu[:, assets]),
             out,
         )
+        return out
+
+    def _observed(self, assets: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return asset and time of the observed cells of some assets, asset by asset."""
+        rows, times = np.nonzero(np.isfinite(self.returns[assets]))
+        return rows + assets.indices(len(self.returns))[0], times
+
+    def pit(self, assets: slice, cells: np.ndarray) -> np.ndarray:
+        """Return P(a return <= the observed one | factors of the day), (len(cells), draw)."""
+        from scipy.special import ndtr, stdtr
+
+        rows, times = (index[cells] for index in self._observed(assets))
+        z = np.empty((len(rows), self.n_draws))
+        _cell_mean(self.factors, self.alpha, self.loadings, rows, times, z)
+        z = (self.returns[rows, times][:, None] - z) / self.sigma.T[rows]
+        nu = self.nu.T[rows]
+        return ndtr(z) if np.isinf(nu).all() else stdtr(nu, z)
+
+    def replicate(self, rng: np.random.Generator, assets: slice) -> np.ndarray:
+        """Draw each observed cell of some assets anew given the factors of its day, (cell, draw)."""
+        rows, times = self._observed(assets)
+        out = np.empty((len(rows), self.n_draws))
+        _cell_mean(self.factors, self.alpha, self.loadings, rows, times, out)
+        _add_specific(rng, self.sigma, self.nu, rows, out)
         return out
 
     def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:

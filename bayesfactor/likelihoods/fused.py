@@ -1,7 +1,7 @@
 """The Op all fused likelihoods share: value and gradients computed together by a numba kernel."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
@@ -48,7 +48,7 @@ class FusedLogLikelihood(Op):
     __props__ = ()
     default_output = 0
 
-    kernel: ClassVar[Callable]
+    kernel: ClassVar[Callable[..., tuple[Any, ...]]]
     n_data: ClassVar[int]
     ranks: ClassVar[tuple[int, ...]]
     version: ClassVar[int] = 2
@@ -65,7 +65,7 @@ class FusedLogLikelihood(Op):
         for storage, value in zip(output_storage, type(self).kernel(*scalars), strict=True):
             storage[0] = np.asarray(value, dtype="float64")
 
-    def infer_shape(self, fgraph, node, input_shapes):
+    def infer_shape(self, node, input_shapes):
         """Gradients have the shapes of their parameters."""
         return [(), *input_shapes[self.n_data :]]
 

@@ -40,7 +40,7 @@ def _random(alpha, loadings, sigma, nu, factors, seen, rng=None, size=None):
 
 
 def FactorStudentT(name, alpha, loadings, sigma, nu, factors, seen, *, observed=None, dims=None):  # noqa: N802
-    """Returns (asset, time) = alpha + loadings @ factors + sigma t(nu), cells not `seen` ignored.
+    """Add returns (asset, time) = alpha + loadings @ factors + sigma t(nu), cells not `seen` ignored.
 
     Parameters
     ----------
@@ -71,6 +71,6 @@ def FactorStudentT(name, alpha, loadings, sigma, nu, factors, seen, *, observed=
 
 
 def FactorNormal(name, alpha, loadings, sigma, factors, seen, *, observed=None, dims=None):  # noqa: N802
-    """The same with normal specific returns: `FactorStudentT` at nu = inf."""
+    """Add the same with normal specific returns: `FactorStudentT` at nu = inf."""
     nu = pt.full_like(sigma, np.inf)
     return FactorStudentT(name, alpha, loadings, sigma, nu, factors, seen, observed=observed, dims=dims)

@@ -45,7 +45,10 @@ def conditional_tails(book: Book, levels: np.ndarray) -> ConditionalTails:
     m = book.moments
     low = min(float(m.factor_nu.min(initial=np.inf)), float(m.specific_nu.min(initial=np.inf)))
     if low <= 1.0:
-        msg = f"expected shortfall is infinite: a draw has nu = {low:.3g} <= 1. Use a prior that keeps nu above 2."
+        msg = (
+            f"expected shortfall is infinite: a draw has nu = {low:.3g} <= 1. "
+            "Use a prior that keeps nu above 2."
+        )
         raise NumericalError(msg)
     scales, nus, repeat = _terms(book)
     tails = 1.0 - levels
@@ -62,8 +65,8 @@ def conditional_tails(book: Book, levels: np.ndarray) -> ConditionalTails:
         spread = values.std(axis=1)
         if np.any(error > 0.2 * spread + 1e-9 * np.abs(values).max()):
             msg = (
-                f"the posterior of {name} is too imprecise: numerical error {error.max():.2g} against a posterior "
-                f"sd of {spread.min():.2g}. Ask for levels further from 1."
+                f"the posterior of {name} is too imprecise: numerical error {error.max():.2g} against a "
+                f"posterior sd of {spread.min():.2g}. Ask for levels further from 1."
             )
             raise NumericalError(msg)
     return ConditionalTails(var, es, var_parts, es_parts, *errors)
@@ -92,7 +95,9 @@ def _scale_ratio(nu: np.ndarray) -> np.ndarray:
     return np.where(np.isinf(nu), 1.0, (nu - 2.0) / np.where(np.isinf(nu), 1.0, nu))
 
 
-def _run(scales: np.ndarray, nus: np.ndarray, repeat: int, tails: np.ndarray, *, coarse: bool):
+def _run(
+    scales: np.ndarray, nus: np.ndarray, repeat: int, tails: np.ndarray, *, coarse: bool
+) -> tuple[np.ndarray, ...]:
     n, terms = scales.shape
     quantiles = np.empty((n, len(tails)))
     beyond, at = np.empty((2, n, len(tails), terms))

@@ -105,13 +105,16 @@ def decompose_risk(
     book = Book(found.moments, np.ascontiguousarray(w[labels.order]))
     volatility, volatility_parts = book.volatility()
     if not math.isfinite(volatility):
-        msg = "volatility is infinite: some draws have nu <= 2. Use a prior that keeps nu above 2 (transform above_two)."
+        msg = (
+            "volatility is infinite: some draws have nu <= 2. "
+            "Use a prior that keeps nu above 2 (transform above_two)."
+        )
         raise NumericalError(msg)
     pooled = predictive_tails(found, book, wanted, paths=paths)
     some = _thinned(labels)
     thin = Book(found.moments.take(some), book.weights)
     given = conditional_tails(thin, wanted)
-    out = _dataset(labels, w, wanted, volatility, volatility_parts, pooled) * value
+    out = _dataset(labels, wanted, volatility, volatility_parts, pooled) * value
     out = out.assign({k: v * value for k, v in _posterior(labels, thin, given).items()})
     out = out.assign_coords(weight=(s.ASSET, w))
     out.attrs = _attrs(tree, found, pooled, horizon, value)
@@ -123,7 +126,7 @@ def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int 
     kind = tree[s.OBSERVED_DATA].attrs.get("returns_kind", "simple")
     if kind != "simple":
         msg = (
-            f"risk of a portfolio needs simple returns, which add up across assets; the panel holds {kind} returns. "
+            f"risk of a portfolio needs simple returns, which add up across assets; got {kind} returns. "
             'Build it with kind="simple" and fit again.'
         )
         raise RiskError(msg)
@@ -166,7 +169,6 @@ def _components(labels: Labels) -> dict[str, Any]:
 
 def _dataset(
     labels: Labels,
-    weights: np.ndarray,
     levels: np.ndarray,
     volatility: float,
     volatility_parts: np.ndarray,

@@ -86,7 +86,7 @@ class Book:
         specific = m.specific_variance.sum(axis=1) * self.bets
         return self.spread(factor, specific)
 
-    def volatility(self) -> tuple[np.ndarray, np.ndarray]:
+    def volatility(self) -> tuple[float, np.ndarray]:
         """Return the predictive volatility and its (asset, component) contributions."""
         within = self.covariance_parts().mean(axis=0)
         means = self.mean_parts()
@@ -94,7 +94,8 @@ class Book:
         between = np.einsum("dic,d->ic", means - means.mean(axis=0), loss - loss.mean()) / len(loss)
         covariance = within + between
         volatility = np.sqrt(covariance.sum())
-        return float(volatility), covariance / volatility
+        with np.errstate(invalid="ignore"):
+            return float(volatility), covariance / volatility
 
     def volatility_by_draw(self) -> tuple[np.ndarray, np.ndarray]:
         """Return volatility given each draw (draw) and contributions (draw, asset, component)."""

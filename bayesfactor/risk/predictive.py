@@ -128,7 +128,7 @@ def _mcse(values: np.ndarray) -> float:
         return 0.0
     if values.shape[1] < 4:
         return float(values.std() / math.sqrt(values.size))
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     return float(array_stats.mcse(values, method="mean"))
 

@@ -111,19 +111,25 @@ def _quantile(tail, low, high, omega, weighted):
 
 
 @njit(cache=True, nogil=True)
+def _resolve(farthest, cutoff, unit, nus, repeat, table, log_slopes, gauss_x, gauss_w):
+    """Return nodes, weights times R there, and each term's slope, fit for y up to `farthest`."""
+    omega, weight = _nodes(cutoff, farthest, gauss_x, gauss_w)
+    slope = np.empty((unit.shape[0], omega.shape[0]))
+    return omega, weight * np.exp(_log_r(omega, unit, nus, repeat, table, log_slopes, slope)), slope
+
+
+@njit(cache=True, nogil=True)
 def _one(scales, nus, repeat, tails, table, log_slopes, gauss_x, gauss_w, quantiles, beyond, at):
     size = math.sqrt(repeat * np.sum(scales * scales))
     unit = scales / size
     cutoff = _cutoff(unit, nus, repeat, table, log_slopes)
     farthest = 8.0
+    law = (unit, nus, repeat, table, log_slopes, gauss_x, gauss_w)
+    omega, weighted, slope = _resolve(farthest, cutoff, *law)
     # Widen until the farthest quantile lies inside what the nodes resolve.
-    for _ in range(12):
-        omega, weight = _nodes(cutoff, farthest, gauss_x, gauss_w)
-        slope = np.empty((unit.shape[0], omega.shape[0]))
-        weighted = weight * np.exp(_log_r(omega, unit, nus, repeat, table, log_slopes, slope))
-        if _survival(farthest, omega, weighted) < tails.min():
-            break
+    while _survival(farthest, omega, weighted) >= tails.min() and farthest < 1e5:
         farthest *= 2.0
+        omega, weighted, slope = _resolve(farthest, cutoff, *law)
     for level in range(tails.shape[0]):
         y = _quantile(tails[level], 0.0, farthest, omega, weighted)
         density = _density(y, omega, weighted)

@@ -37,7 +37,8 @@ def weights_for(weights: Any, assets: np.ndarray) -> np.ndarray:
     known = [str(a) for a in assets]
     unknown = [n for n in names if n not in set(known)]
     if unknown:
-        msg = f"weights name assets the model does not know: {unknown_names(unknown, known)}. Drop or rename them."
+        names_got = unknown_names(unknown, known)
+        msg = f"weights name assets the model does not know: {names_got}. Drop or rename them."
         raise WeightsError(msg)
     missing = [a for a in known if a not in set(names)]
     if missing:
@@ -72,5 +73,6 @@ def _as_series(weights: Any) -> pd.Series:
             msg = f"a DataArray of weights has the one dim 'asset', labelled; got dims {weights.dims}."
             raise WeightsError(msg)
         return pd.Series(weights.values, index=weights[s.ASSET].values)
-    msg = f"weights are a mapping asset -> weight, a Series or a DataArray over asset; got {type(weights).__name__}."
+    got = type(weights).__name__
+    msg = f"weights are a mapping asset -> weight, a Series or a DataArray over asset; got {got}."
     raise WeightsError(msg)

@@ -55,7 +55,7 @@ def build_factor_law(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) 
     return model
 
 
-def _correlation(specs: Mapping[str, Mapping[str, Any]], n: int):
+def _correlation(specs: Mapping[str, Mapping[str, Any]], n: int) -> Any:
     prior = parse_prior(s.FACTOR_CORRELATION, specs[s.FACTOR_CORRELATION])
     eta = prior.parameters.get("eta")
     if prior.distribution != "LKJCorr" or not isinstance(eta, int | float) or eta <= 0:

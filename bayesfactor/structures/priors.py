@@ -20,7 +20,7 @@ __all__ = ["PriorSet", "parse_prior"]
 _SUFFIX = {"mu": "mean", "sigma": "sd"}
 
 
-def _above_two(x):
+def _above_two(x: Any) -> Any:
     """Shift a positive variable to (2, inf), where a Student-t has a variance."""
     return 2.0 + x
 
@@ -64,15 +64,18 @@ class PriorSet:
     def __contains__(self, slot: str) -> bool:
         return slot in self.specs
 
-    def create(self, slot: str, dims: tuple[str, ...]):
+    def create(self, slot: str, dims: tuple[str, ...]) -> Any:
         """Add the slot's variable (and those it is built on) and return it with dims `dims`.
 
         A prior with fewer dims is one value shared along the others: complete pooling.
         """
-        prior = parse_prior(slot, self.specs[slot])
         group = f"group_{slot}"
         if group in self.specs:
-            return self._in_groups(slot, prior, group, dims)
+            # Prior wants a mu before it believes in an offset; here the group provides it.
+            spec = {k: v for k, v in self.specs[slot].items() if k != "centered"}
+            centered = self.specs[slot].get("centered", True)
+            return self._in_groups(slot, parse_prior(slot, spec), group, dims, centered=centered)
+        prior = parse_prior(slot, self.specs[slot])
         own = self._own_dims(slot, prior, dims)
         if own == dims:
             return _create(prior, slot, slot)
@@ -81,11 +84,13 @@ class PriorSet:
         sizes = [pm.modelcontext(None).dim_lengths[d] for d in dims]
         return pm.Deterministic(slot, pt.broadcast_to(shared, sizes), dims=dims)
 
-    def _in_groups(self, slot: str, prior: Prior, group: str, dims: tuple[str, ...]):
+    def _in_groups(
+        self, slot: str, prior: Prior, group: str, dims: tuple[str, ...], *, centered: bool
+    ) -> Any:
         if prior.distribution != "Normal" or "mu" in prior.parameters or (prior.dims or ()) != dims:
             msg = (
-                f"slot {slot!r} is centred on slot {group!r}, so its prior is a Normal with dims {list(dims)} and "
-                f"without mu; got {prior}. Drop {group!r} to use another prior."
+                f"slot {slot!r} is centred on slot {group!r}, so its prior is a Normal with dims "
+                f"{list(dims)} and without mu; got {prior}. Drop {group!r} to use another prior."
             )
             raise CardError(msg)
         above = parse_prior(group, self.specs[group])
@@ -96,7 +101,7 @@ class PriorSet:
         centre = _create(above, group, slot)
         spread = _parameter(prior, slot, "sigma", slot)
         at = centre[self.group_index]
-        if prior.centered:
+        if centered:
             return pm.Normal(slot, mu=at, sigma=spread, dims=dims)
         return pm.Deterministic(slot, at + spread * pm.Normal(f"{slot}_offset", dims=dims), dims=dims)
 
@@ -108,7 +113,7 @@ class PriorSet:
         return own
 
 
-def _create(prior: Prior, name: str, root: str):
+def _create(prior: Prior, name: str, root: str) -> Any:
     """Create `name` and what stands above it; hyperparameters are named after `root`."""
     parameters = {p: _parameter(prior, name, p, root) for p in prior.parameters}
     flat = Prior(prior.distribution, centered=prior.centered, transform=prior.transform, **parameters)
@@ -116,7 +121,7 @@ def _create(prior: Prior, name: str, root: str):
     return flat.create_variable(name)
 
 
-def _parameter(prior: Prior, name: str, parameter: str, root: str):
+def _parameter(prior: Prior, name: str, parameter: str, root: str) -> Any:
     if parameter not in prior.parameters:
         return 1.0
     value = prior.parameters[parameter]

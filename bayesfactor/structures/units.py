@@ -5,6 +5,7 @@ and pooling acts on loadings in their original unit up to one constant per facto
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -51,7 +52,7 @@ def to_original(posterior: xr.Dataset, units: Units) -> xr.Dataset:
     (such as the shape of a Gamma), is left as it is.
     """
     factor = xr.DataArray(units.factors, dims=s.FACTOR)
-    scales = {
+    scales: dict[str, tuple[Any, str]] = {
         s.ALPHA: (units.returns, "fraction per period"),
         s.LOADINGS: (units.returns / factor, "return per unit of factor"),
         s.SIGMA: (units.returns, "fraction per period"),

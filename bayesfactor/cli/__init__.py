@@ -1,0 +1,8 @@
+"""The command line: each command is a thin line over one verb.
+
+Nothing heavy is imported before a command runs, and whatever is written is written whole or not at all.
+"""
+
+from bayesfactor.cli.commands import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,307 @@
+"""The commands. Verbs are imported where they are called, so that `--help` is instant."""
+
+import sys
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from bayesfactor.errors import BayesFactorError
+
+__all__ = ["app", "main"]
+
+USAGE: Final = 2
+"""Exit status of an error that a user can mend, as that of a wrong option."""
+FAILED: Final = 3
+"""Exit status of `diagnose` for a fit whose draws cannot be trusted."""
+INTERRUPTED: Final = 130
+
+
+class _Commands(TyperGroup):
+    """Turns errors of this package into one sentence, and warnings into one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.showwarning = _one_line
+            try:
+                return super().invoke(ctx)
+            except BayesFactorError as error:
+                typer.echo(f"Error: {error}", err=True)
+                raise typer.Exit(USAGE) from error
+            except KeyboardInterrupt as error:
+                typer.echo("Interrupted.", err=True)
+                raise typer.Exit(INTERRUPTED) from error
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    typer.echo(f"{category.__name__}: {message}", err=True)
+
+
+app = typer.Typer(
+    name="bayesfactor",
+    cls=_Commands,
+    help="Bayesian factor models of crypto returns: loadings, uncertainty, and where the risk comes from.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Fit = Annotated[Path, typer.Argument(metavar="FIT.nc", help="A fit that `bayesfactor fit` or bf.save wrote.")]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="'equal', a CSV with the columns asset and weight, or pairs such as BTC=0.6,ETH=0.4.",
+    ),
+]
+FillZero = Annotated[bool, typer.Option("--fill-zero", help="Give 0 to the assets that are not named.")]
+Levels = Annotated[str, typer.Option(help="Confidence levels, with commas.")]
+Horizon = Annotated[int, typer.Option(help="Periods ahead.")]
+Seed = Annotated[int | None, typer.Option(help="Makes the numbers reproducible.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the value of the option
+    if wanted:
+        typer.echo(f"bayesfactor {version('bayesfactor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def models(name: Annotated[str | None, typer.Argument(help="Show the card of this model.")] = None) -> None:
+    """List the registered models, or show one."""
+    from bayesfactor.cli.show import show_table
+    from bayesfactor.registry import get_model, list_models
+
+    if name is None:
+        show_table(["name", "title"], [(n, get_model(n).title) for n in list_models()])
+        return
+    card = get_model(name)
+    typer.echo(f"{card.title}\n\n{card.why}\n")
+    typer.echo("\n".join(f"- {r}" for r in card.references) + "\n")
+    typer.echo(card.to_toml().rstrip())
+
+
+@app.command()
+def fit(
+    *,
+    prices: Annotated[Path, typer.Argument(help="CSV or Parquet: a date column, and one column per asset.")],
+    out: Annotated[Path, typer.Option(help="Where the fit goes: .nc or .zarr.")],
+    model: Annotated[str, typer.Option(help="A name of `bayesfactor models`, or a card.")] = "hierarchical-t",
+    groups: Annotated[Path | None, typer.Option(help="Table of asset and group.")] = None,
+    factors: Annotated[Path | None, typer.Option(help="Table of factor returns by date.")] = None,
+    returns: Annotated[bool, typer.Option("--returns", help="The table holds returns.")] = False,
+    start: Annotated[str | None, typer.Option(help="First date used.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last date used.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Kept draws per chain.")] = None,
+    tune: Annotated[int | None, typer.Option(help="Warm-up draws per chain.")] = None,
+    chains: Annotated[int | None, typer.Option(help="Chains.")] = None,
+    cores: Annotated[int | None, typer.Option(help="Chains sampled at the same time.")] = None,
+    target_accept: Annotated[float | None, typer.Option(help="Target acceptance of NUTS.")] = None,
+    method: Annotated[str, typer.Option(help="nuts, or pathfinder for a first look.")] = "nuts",
+    periods_per_year: Annotated[float, typer.Option(help="For annualisation.")] = 365.0,
+    seed: Seed = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary of the panel.")] = False,
+) -> None:
+    """Fit a model to a table of prices, save it, and say whether the draws can be trusted."""
+    began = time.perf_counter()
+    from bayesfactor.cli.inputs import TREE, check_output
+    from bayesfactor.diagnose import diagnose as judge
+    from bayesfactor.diagnose import verdict_lines
+    from bayesfactor.fit import fit as sample
+    from bayesfactor.keep import save
+    from bayesfactor.panel import panel_from_prices, panel_from_returns
+    from bayesfactor.registry import get_model
+
+    check_output(out, TREE)
+    chosen = get_model(model)
+    make = panel_from_returns if returns else panel_from_prices
+    panel = make(
+        prices, factors=factors, groups=groups, start=start, end=end, periods_per_year=periods_per_year
+    )
+    if not quiet:
+        sizes = panel.sizes
+        first, last = panel["time"].values[[0, -1]].astype("datetime64[m]").astype(str)
+        names = ", ".join(panel["factor"].values.astype(str)) or "none"
+        typer.echo(
+            f"{sizes['asset']} assets, {sizes['time']} periods from {first} to {last}, factors: {names}"
+        )
+    tree = sample(
+        chosen,
+        panel,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        target_accept=target_accept,
+        random_seed=seed,
+        method=method,
+        progressbar=not quiet,
+    )
+    save(tree, out)
+    _say(verdict_lines(judge(tree)))
+    typer.echo(f"{out}: {chosen.name}, {time.perf_counter() - began:.1f} s")
+
+
+@app.command()
+def diagnose(
+    *,
+    path: Fit,
+    rows: Annotated[int, typer.Option(help="How many parameters to show.", min=0)] = 10,
+    adequacy: Annotated[bool, typer.Option(help="Compare the data with replicates.")] = True,
+) -> None:
+    """Say whether the draws can be trusted (exit status 3 if not) and whether the model fits the data."""
+    from bayesfactor.cli.show import worst_parameters
+    from bayesfactor.diagnose import diagnose as judge
+    from bayesfactor.diagnose import verdict_lines
+    from bayesfactor.keep import load
+
+    diagnosis = judge(load(path), check_adequacy=adequacy)
+    _say(verdict_lines(diagnosis))
+    if rows:
+        worst_parameters(diagnosis, rows)
+    if diagnosis.attrs["verdict"] == "fail":
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def compare(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FIT.nc FIT2.nc ...", help="Fits of the same returns.")
+    ],
+    by: Annotated[str, typer.Option(help="What is left out: 'time' or 'observation'.")] = "time",
+    csv: Annotated[Path | None, typer.Option(help="Write the table here too.")] = None,
+) -> None:
+    """Rank fits of the same returns by leave-one-out predictive density."""
+    from bayesfactor.cli.inputs import check_output, names_of, write_csv
+    from bayesfactor.cli.show import comparison
+    from bayesfactor.compare import compare as rank
+    from bayesfactor.keep import load
+
+    check_output(csv, (".csv",))
+    trees = [load(p) for p in paths]
+    names = names_of([str(t.attrs["model"]) for t in trees], paths)
+    table = rank(dict(zip(names, trees, strict=True)), by=by, progressbar=sys.stdout.isatty())
+    comparison(table)
+    if csv is not None:
+        write_csv(table, csv)
+
+
+@app.command()
+def risk(
+    *,
+    path: Fit,
+    weights: Weights = "equal",
+    fill_zero: FillZero = False,
+    levels: Levels = "0.95,0.99",
+    horizon: Horizon = 1,
+    value: Annotated[float, typer.Option(help="Portfolio value; 1 gives percentages.")] = 1.0,
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(help="Save the risk Dataset: .nc or .zarr.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write contributions by asset and component.")] = None,
+) -> None:
+    """Decompose the risk of a portfolio over the next periods."""
+    from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_weights, write_csv
+    from bayesfactor.cli.show import contribution_table, contributions, key_figures
+    from bayesfactor.keep import load, save
+    from bayesfactor.risk import decompose_risk
+
+    check_output(out, TREE)
+    check_output(csv, (".csv",))
+    tree = load(path)
+    held = read_weights(weights, _assets(tree), fill_zero=fill_zero)
+    found = decompose_risk(
+        tree, held, levels=read_levels(levels), horizon=horizon, value=value, random_seed=seed
+    )
+    key_figures(found)
+    contributions(found)
+    if out is not None:
+        save(found, out)
+    if csv is not None:
+        write_csv(contribution_table(found), csv)
+
+
+@app.command()
+def report(
+    *,
+    path: Fit,
+    out: Annotated[Path, typer.Option(help="Where the report goes: .html.")],
+    weights: Weights = "equal",
+    fill_zero: FillZero = False,
+    levels: Levels = "0.95,0.99",
+    horizon: Horizon = 1,
+    value: Annotated[float | None, typer.Option(help="Portfolio value; adds money to percentages.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    allow_unconverged: Annotated[
+        bool, typer.Option("--allow-unconverged", help="Report a fit whose verdict is 'fail' too.")
+    ] = False,
+    seed: Seed = None,
+) -> None:
+    """Write one HTML file: verdict, risk, contributions, loadings."""
+    from bayesfactor.cli.inputs import check_output, read_levels, read_weights
+    from bayesfactor.keep import load
+    from bayesfactor.report import report as write
+
+    check_output(out, (".html", ".htm"))
+    tree = load(path)
+    held = read_weights(weights, _assets(tree), fill_zero=fill_zero)
+    done = write(
+        tree,
+        held,
+        out,
+        levels=read_levels(levels),
+        horizon=horizon,
+        value=value,
+        title=title,
+        allow_unconverged=allow_unconverged,
+        random_seed=seed,
+    )
+    typer.echo(str(done))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("bayesfactor-demo"),
+    seed: Annotated[int, typer.Option(help="Another seed is another market.")] = 1,
+) -> None:
+    """Go the whole way on a simulated market: simulate, fit, diagnose, compare, decompose, report."""
+    began = time.perf_counter()
+    from bayesfactor.cli.show import comparison, contributions, key_figures, show_table
+    from bayesfactor.demo import run_demo
+    from bayesfactor.diagnose import verdict_lines
+
+    done = run_demo(out, random_seed=seed, say=lambda line: typer.echo(line, err=True))
+    for name, diagnosis in done.diagnoses.items():
+        typer.echo(f"\n{name}")
+        _say(verdict_lines(diagnosis))
+    typer.echo()
+    comparison(done.comparison)
+    key_figures(done.risk)
+    contributions(done.risk)
+    show_table(["step", "seconds"], [(k, f"{v:.1f}") for k, v in done.seconds.items()], title="Time")
+    typer.echo(f"\n{time.perf_counter() - began:.0f} s in all. Open {done.folder / 'report.html'}.")
+
+
+def _say(lines: list[str]) -> None:
+    typer.echo("\n".join(lines))
+
+
+def _assets(tree: Any) -> list[str]:
+    return [str(a) for a in tree["observed_data"]["asset"].values]

@@ -1,0 +1,130 @@
+"""What is typed becomes what the verbs take: weights, levels, and outputs that can be written."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from bayesfactor import schema as s
+from bayesfactor.errors import BayesFactorError, MissingFileError, WeightsError
+
+__all__ = ["TREE", "check_output", "names_of", "read_levels", "read_weights", "write_csv"]
+
+EQUAL: Final = "equal"
+TREE: Final = (".nc", ".zarr")
+
+
+def read_weights(text: str, assets: Sequence[str], *, fill_zero: bool = False) -> pd.Series:
+    """Return the weights that `text` stands for.
+
+    Parameters
+    ----------
+    text : str
+        `equal`, the path of a CSV with columns asset and weight, or pairs such as `BTC=0.6,ETH=0.4`.
+    assets : sequence of str
+        Assets of the model.
+    fill_zero : bool
+        Give 0 to the assets that are not named.
+
+    Raises
+    ------
+    WeightsError
+        If the text or the file cannot be read as weights.
+    MissingFileError
+        If it is neither `equal`, nor pairs, nor a file.
+    """
+    if text == EQUAL:
+        return pd.Series(1.0 / len(assets), index=list(assets))
+    path = Path(text)
+    if path.is_file():
+        weights = _from_file(path)
+    elif "=" in text:
+        weights = _from_pairs(text)
+    else:
+        msg = (
+            f"no file of weights at {text!r}. Give '{EQUAL}', a CSV with the columns asset and weight, "
+            "or pairs such as BTC=0.6,ETH=0.4."
+        )
+        raise MissingFileError(msg)
+    if fill_zero:
+        others = [a for a in assets if a not in set(weights.index)]
+        weights = pd.concat([weights, pd.Series(0.0, index=others)])
+    return weights
+
+
+def _from_pairs(text: str) -> pd.Series:
+    names, values = [], []
+    for pair in text.split(","):
+        name, sign, number = pair.rpartition("=")
+        try:
+            values.append(float(number))
+        except ValueError:
+            sign = ""
+        if not sign or not name.strip():
+            msg = f"weights are pairs such as BTC=0.6,ETH=0.4; got {pair!r} in {text!r}."
+            raise WeightsError(msg)
+        names.append(name.strip())
+    return pd.Series(values, index=names)
+
+
+def _from_file(path: Path) -> pd.Series:
+    try:
+        # NA and NULL are names of coins, not holes
+        table = pd.read_csv(path, dtype={s.ASSET: str}, keep_default_na=False, skipinitialspace=True)
+    except (ValueError, OSError) as error:
+        msg = f"weights: {path.name!r} cannot be read as CSV: {error}."
+        raise WeightsError(msg) from error
+    columns = [str(c).strip() for c in table.columns]
+    if not {s.ASSET, "weight"} <= set(columns):
+        msg = f"weights: {path.name!r} needs the columns asset and weight; got {', '.join(columns)}."
+        raise WeightsError(msg)
+    table.columns = columns
+    numbers = pd.to_numeric(table["weight"], errors="coerce")
+    if numbers.isna().any():
+        where = ", ".join(table.loc[numbers.isna(), s.ASSET].head(5))
+        msg = f"weights: {path.name!r} has no number for {where}. Give 0 to what is not held."
+        raise WeightsError(msg)
+    return pd.Series(numbers.to_numpy("float64"), index=table[s.ASSET].str.strip())
+
+
+def read_levels(text: str) -> tuple[float, ...]:
+    """Return confidence levels out of text such as `0.95,0.99`."""
+    try:
+        return tuple(float(x) for x in text.split(","))
+    except ValueError as error:
+        msg = f"levels are numbers between 0.5 and 1 with commas, such as 0.95,0.99; got {text!r}."
+        raise BayesFactorError(msg) from error
+
+
+def names_of(models: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Return one name per file: the model's; where two are equal, the file's; then the whole path."""
+    for names in (list(models), [p.stem for p in paths], [str(p) for p in paths]):
+        if len(set(names)) == len(names):
+            return names
+    twice = next(str(p) for p in paths if paths.count(p) > 1)
+    msg = f"each fit is compared once; {twice!r} was given twice."
+    raise BayesFactorError(msg)
+
+
+def check_output(path: Path | None, suffixes: Sequence[str]) -> None:
+    """Raise unless `path` has one of the suffixes and its folder exists; before anything long begins."""
+    if path is None:
+        return
+    if path.suffix.lower() not in suffixes:
+        msg = f"the output ends in {' or '.join(suffixes)}; got {path.name!r}."
+        raise BayesFactorError(msg)
+    if not path.parent.is_dir():
+        msg = f"the folder {str(path.parent)!r} does not exist; make it first."
+        raise MissingFileError(msg)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table beside its place and move it there once it is whole."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        table.to_csv(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,159 @@
+"""How results look in a terminal: tables of plain text, whole even where nothing is a terminal."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from rich.console import Console
+from rich.table import Table
+
+from bayesfactor import schema as s
+
+__all__ = [
+    "comparison",
+    "console",
+    "contribution_table",
+    "contributions",
+    "key_figures",
+    "shares",
+    "show_table",
+    "worst_parameters",
+]
+
+_WIDE = 200
+_TOP_ASSETS = 10
+_ENDS = (0.05, 0.95)
+
+
+def console() -> Console:
+    """Return a console that prints names as they are and cuts nothing off in a pipe or a file."""
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+    """Print a table: words to the left, numbers to the right."""
+    rows = [list(map(str, row)) for row in rows]
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for i, head in enumerate(heads):
+        numeric = i > 0 and all(_is_number(row[i]) for row in rows)
+        table.add_column(head, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    out = console()
+    out.print()
+    out.print(table)
+
+
+def _is_number(text: str) -> bool:
+    return not text or text[0].isdigit() or text[0] in "-n"
+
+
+def worst_parameters(diagnosis: xr.Dataset, rows: int) -> None:
+    """Print the parameters that converged worst."""
+    names = ["r_hat", "ess_bulk", "ess_tail"]
+    table = diagnosis[names].to_dataframe()[names]
+    table = table.sort_values(["ess_bulk", "r_hat"], ascending=[True, False]).head(rows)
+    cells = (
+        [str(name), f"{r.r_hat:.3f}", f"{r.ess_bulk:.0f}", f"{r.ess_tail:.0f}"]
+        for name, r in table.iterrows()
+    )
+    show_table(["parameter", "R-hat", "bulk ESS", "tail ESS"], cells, title="Smallest effective sample sizes")
+
+
+def key_figures(risk: xr.Dataset) -> None:
+    """Print volatility, VaR and ES with 90 % intervals and Monte-Carlo errors."""
+    value, periods = float(risk.attrs["value"]), int(risk.attrs["horizon"])
+    form = _percent if value == 1.0 else _money
+    years = (float(risk.attrs.get("periods_per_year", 365)) / periods) ** 0.5
+    volatility, draws = risk["volatility"], risk["volatility_posterior"]
+    rows = [
+        _figure("volatility, annualised", volatility * years, draws * years, form),
+        _figure("volatility", volatility, draws, form),
+    ]
+    for key, name in (("var", "VaR"), ("es", "ES")):
+        for i, level in enumerate(risk[s.LEVEL].values):
+            at = risk.isel({s.LEVEL: i})
+            row = _figure(f"{name} {level:g}", at[key], at[f"{key}_posterior"], form)
+            rows.append([*row, form(float(at[f"{key}_mcse"]))])
+    unit = "% of value" if value == 1.0 else f"money, of {_money(value)}"
+    ahead = "1 period" if periods == 1 else f"{periods} periods"
+    heads = ["", "", "90 % interval", "MC error"]
+    show_table(heads, [[*r, ""][:4] for r in rows], title=f"Risk over {ahead}, {unit}")
+
+
+def _figure(name: str, point: xr.DataArray, draws: xr.DataArray, form: Callable[[float], str]) -> list[str]:
+    low, high = np.quantile(draws.values, _ENDS)
+    return [name, form(float(point)), f"{form(low)} to {form(high)}"]
+
+
+def _percent(x: float) -> str:
+    return f"{100 * x:.2f}"
+
+
+def _money(x: float) -> str:
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:,.2f}"
+
+
+def contributions(risk: xr.Dataset) -> None:
+    """Print who contributes: by component, family, group and asset."""
+    level = float(risk[s.LEVEL].values.max())
+    heads = [f"% of ES {level:g}", "% of volatility"]
+    for by in (s.COMPONENT, s.FAMILY, s.GROUP):
+        rows = [[str(n), *map(_share, r)] for n, r in shares(risk, by, level).iterrows()]
+        show_table([by, *heads], rows)
+    table = shares(risk, s.ASSET, level)
+    held = dict(zip(risk[s.ASSET].values.astype(str), risk["weight"].values, strict=True))
+    table = table[[held[str(n)] != 0.0 for n in table.index]]
+    rows = [[str(n), _percent(held[str(n)]), *map(_share, r)] for n, r in table.head(_TOP_ASSETS).iterrows()]
+    more = len(table) - len(rows)
+    show_table([s.ASSET, "% held", *heads], rows)
+    if more:
+        console().print(f"and {more} more")
+
+
+def _share(x: float) -> str:
+    return f"{100 * x:.1f}"
+
+
+def shares(risk: xr.Dataset, by: str, level: float) -> pd.DataFrame:
+    """Return shares of ES and volatility by a dim or a coord, the largest (of either sign) first."""
+    parts = {
+        "es": risk["es_contribution"].sel({s.LEVEL: level}) / risk["es"].sel({s.LEVEL: level}),
+        "volatility": risk["volatility_contribution"] / risk["volatility"],
+    }
+    along = s.ASSET if by in (s.ASSET, s.GROUP) else s.COMPONENT
+    other = s.COMPONENT if along == s.ASSET else s.ASSET
+    columns = {}
+    for name, part in parts.items():
+        total = part.sum(other)
+        columns[name] = (total if by == along else total.groupby(by).sum()).to_series()
+    return pd.DataFrame(columns).sort_values("es", ascending=False, key=abs)
+
+
+def contribution_table(risk: xr.Dataset) -> pd.DataFrame:
+    """Return the contributions by level, asset and component as one long table."""
+    names = ["es_contribution", "var_contribution", "volatility_contribution"]
+    return risk[names].to_dataframe(dim_order=[s.LEVEL, s.ASSET, s.COMPONENT])
+
+
+def comparison(table: pd.DataFrame) -> None:
+    """Print the ranking of `bf.compare`."""
+    heads = ["model", "elpd", "se", "difference", "its se", "weight", "Pareto k"]
+    rows = [
+        [
+            str(name),
+            f"{r.elpd:.1f}",
+            f"{r.se:.1f}",
+            f"{r.elpd_diff:.1f}",
+            f"{r.dse:.1f}",
+            f"{r.weight:.2f}",
+            "too high" if r.warning else "fine",
+        ]
+        for name, r in table.iterrows()
+    ]
+    a = table.attrs
+    title = f"Leave-one-out by {a['by']}, {a['n_observations']} points, given {a['given']}, in {a['unit']}"
+    show_table(heads, rows, title=title)

@@ -1,0 +1,54 @@
+"""Numbers and periods as people read them."""
+
+import math
+from typing import Final
+
+__all__ = ["cadence", "count", "interval", "money", "per_horizon", "percent", "plain_percent"]
+
+NONE: Final = "n/a"
+_MINUS: Final = "\N{MINUS SIGN}"
+_THIN: Final = "\N{NARROW NO-BREAK SPACE}"
+_CADENCE: Final = {365: "day", 365.25: "day", 252: "trading day", 52: "week", 12: "month", 8760: "hour"}
+
+
+def _signed(text: str) -> str:
+    digits = text.lstrip("-").strip("0.,")
+    return text.replace("-", _MINUS if digits else "", 1)
+
+
+def percent(x: float, decimals: int = 2) -> str:
+    """Return a fraction as a percentage, `12.34 %`."""
+    return f"{_signed(f'{100 * x:,.{decimals}f}')}{_THIN}%" if math.isfinite(x) else NONE
+
+
+def plain_percent(x: float) -> str:
+    """Return a probability as it was given, `97.5 %`."""
+    return f"{round(100 * x, 6):g}{_THIN}%"
+
+
+def money(x: float, worth: float) -> str:
+    """Return an amount with thousands separators; cents only where the whole `worth` is small."""
+    return _signed(f"{x:,.{0 if worth >= 10_000 else 2}f}") if math.isfinite(x) else NONE
+
+
+def interval(low: float, high: float, decimals: int = 2) -> str:
+    """Return `1.20 to 1.90 %`; the sign is written once."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return NONE
+    return f"{_signed(f'{100 * low:,.{decimals}f}')} to {percent(high, decimals)}"
+
+
+def count(n: float, singular: str, plural: str | None = None) -> str:
+    """Return `1 draw` or `4,000 draws`."""
+    return f"{n:,.0f} {singular if n == 1 else plural or singular + 's'}"
+
+
+def cadence(periods_per_year: float) -> str:
+    """Return what one period is called."""
+    return _CADENCE.get(periods_per_year, "period")
+
+
+def per_horizon(horizon: int, periods_per_year: float) -> str:
+    """Return `the next day` or `the next 10 days`."""
+    name = cadence(periods_per_year)
+    return f"the next {name}" if horizon == 1 else f"the next {count(horizon, name)}"
