@@ -116,8 +116,8 @@ def _find(model: str | Path | FactorModel) -> FactorModel:
     path = Path(model)
     if path.suffix == ".toml" or isinstance(model, Path):
         if not path.is_file():
-            known = ", ".join(list_models())
-            msg = f"no card at {str(path)!r}. Give the path of a TOML card or one of: {known}."
+            names = ", ".join(list_models())
+            msg = f"no card at {str(path)!r}. Give the path of a TOML card or one of: {names}."
             raise MissingFileError(msg)
         return _read(path)
     known = list_models()

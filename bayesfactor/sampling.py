@@ -107,12 +107,15 @@ def _pathfinder(model: Any, options: SampleOptions, seed: int, _label: str) -> x
         warnings.simplefilter("ignore")
         raw = pmx.fit_pathfinder(
             model=model,
-            num_paths=8,
+            num_paths=4,
             num_draws=options.draws,
             num_draws_per_path=options.draws,
             random_seed=seed,
             progressbar=options.progressbar,
             vectorize_logp=False,
+            parallel=False,
+            # Interpreted: its linear algebra takes minutes to compile and seconds to run.
+            compile_kwargs={"mode": "FAST_COMPILE"},
         )
     posterior = _clean(raw[s.POSTERIOR].to_dataset())
     shape = (posterior.sizes[s.CHAIN], posterior.sizes[s.DRAW])

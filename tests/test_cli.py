@@ -6,13 +6,13 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from trees import make_tree, with_attrs
 from typer.testing import CliRunner
 
 import bayesfactor as bf
 from bayesfactor.cli import app
 from bayesfactor.cli.inputs import names_of, read_levels, read_weights, write_csv
 from bayesfactor.errors import BayesFactorError, MissingFileError, WeightsError
-from tests.trees import make_tree, with_attrs
 
 ASSETS = ["COIN01", "COIN02", "COIN03"]
 

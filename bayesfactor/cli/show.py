@@ -115,7 +115,7 @@ def contributions(risk: xr.Dataset) -> None:
 
 
 def _share(x: float) -> str:
-    return f"{100 * x:.1f}"
+    return f"{round(100 * x, 1) + 0.0:.1f}"
 
 
 def shares(risk: xr.Dataset, by: str, level: float) -> pd.DataFrame:
