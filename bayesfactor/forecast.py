@@ -170,6 +170,7 @@ def _dataset(
     if len(m.own_weights):
         own = labels.to_panel_order(m.own_weights, axis=1)
         variables[s.FACTOR_WEIGHTS] = ((s.FACTOR, s.ASSET), own)
+        variables[s.OWN_RESPONSE] = shaped(m.own_response, s.ASSET, s.FACTOR, assets=1)
     coords = {
         s.CHAIN: labels.chains,
         s.DRAW: labels.draws,
@@ -197,8 +198,9 @@ def _stored(tree: xr.DataTree) -> Predictions:
         return np.ascontiguousarray(values)
 
     ahead = s.HORIZON
-    own = np.zeros((0, len(labels.assets)))
+    own, response = np.zeros((0, len(labels.assets))), flat(s.LOADINGS, s.ASSET, s.FACTOR)[:, :, :0]
     if s.FACTOR_WEIGHTS in data:
+        response = flat(s.OWN_RESPONSE, s.ASSET, s.FACTOR)
         own = np.ascontiguousarray(
             data[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values[:, labels.order]
         )
@@ -211,6 +213,7 @@ def _stored(tree: xr.DataTree) -> Predictions:
         specific_variance=flat(s.SPECIFIC_VARIANCE, ahead, s.ASSET),
         specific_nu=flat(s.SPECIFIC_NU, ahead, s.ASSET),
         own_weights=own,
+        own_response=response,
     )
     factors = flat(s.FACTOR_RETURNS, s.PATH, ahead, s.FACTOR)
     specific = flat(s.SPECIFIC_RETURNS, s.PATH, ahead, s.ASSET)

@@ -41,6 +41,7 @@ __all__ = [
     "LOG_PRIOR",
     "NU",
     "OBSERVED_DATA",
+    "OWN_RESPONSE",
     "PATH",
     "POSTERIOR",
     "PREDICTIONS",
@@ -127,7 +128,11 @@ FACTOR_COVARIANCE: Final = "factor_covariance"
 """(chain, draw, horizon, factor, factor_other) factor covariance given the draw."""
 SPECIFIC_VARIANCE: Final = "specific_variance"
 """(chain, draw, horizon, asset) variance, given the draw, of the innovation e_i; where a factor is
-a portfolio of the panel's own assets, specific returns are e - loadings (factor_weights e)."""
+a portfolio of the panel's own assets, specific returns are e - own_response (factor_weights e)."""
+OWN_RESPONSE: Final = "own_response"
+"""(chain, draw, asset, factor) G of e - G (factor_weights e), so that factors formed from the
+panel's own assets are what their portfolios return; `loadings` and `alpha` of the predictions are
+projected alike."""
 SPECIFIC_NU: Final = "specific_nu"
 """(chain, draw, horizon, asset) degrees of freedom of the innovation, inf for the normal."""
 RETURNS_UNIT: Final = "returns_unit"

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,23 +23,30 @@ def listing():
     return {p for folder in folders for p in folder.rglob("*") if "__pycache__" not in p.parts}
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_an_example_runs(path, tmp_path):
-    before = listing()
+def run(path, folder):
     env = {**os.environ, "BAYESFACTOR_QUICK": "1", "MPLBACKEND": "Agg"}
-    done = subprocess.run(
-        [sys.executable, path],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
+    return subprocess.run(
+        [sys.executable, path], cwd=folder, env=env, capture_output=True, text=True, timeout=290, check=False
     )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Start them all, two at a time: each compiles on one core."""
+    before = listing()
+    folders = {path: tmp_path_factory.mktemp(path.stem) for path in EXAMPLES}
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield {path: (pool.submit(run, path, folder), folder) for path, folder in folders.items()}
+    assert listing() == before
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_runs(path, runs):
+    future, folder = runs[path]
+    done = future.result()
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
-    assert {p.name for p in tmp_path.iterdir()} == WRITES.get(path.stem, set())
-    assert listing() == before
+    assert {p.name for p in folder.iterdir()} == WRITES.get(path.stem, set())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)

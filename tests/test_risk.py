@@ -47,7 +47,12 @@ def by_hand(tree, weights, horizon=1):
         own = (
             const[s.FACTOR_WEIGHTS].transpose("factor", "asset").values if s.FACTOR_WEIGHTS in const else None
         )
-        net = np.eye(n) if own is None else np.eye(n) - b @ own
+        alpha, net = one[s.ALPHA].values, np.eye(n)
+        if own is not None:
+            # Returns are projected so that the factor's own portfolio returns the factor.
+            response = b @ np.linalg.inv(own @ b)
+            net = np.eye(n) - response @ own
+            b, alpha = net @ b + response, net @ alpha
         a = np.zeros((n, k + 2, k + n))
         mean = np.zeros((n, k + 2))
         for i in range(n):
@@ -55,7 +60,7 @@ def by_hand(tree, weights, horizon=1):
                 a[i, j, j] = -w[i] * b[i, j]
                 mean[i, j] = -w[i] * b[i, j] * one[s.FACTOR_LOCATION].values[j]
             a[i, k, k:] = -w[i] * net[i]
-            mean[i, k + 1] = -w[i] * one[s.ALPHA].values[i]
+            mean[i, k + 1] = -w[i] * alpha[i]
         rows = a.reshape(-1, k + n)
         with_loss = (rows @ cov @ rows.sum(axis=0)).reshape(n, k + 2)
         out.append((horizon * mean, horizon * with_loss))

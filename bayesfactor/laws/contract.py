@@ -36,7 +36,7 @@ class Moments:
     Given the draw, factors of one period are jointly t(`factor_nu`) with mean `factor_mean` and
     covariance `factor_covariance`; innovations e_i are independent t(`specific_nu`) with variance
     `specific_variance`; periods are independent. `nu = inf` is the normal. Where factors are
-    portfolios of the panel's own assets, specific returns are e - loadings (own_weights e).
+    portfolios W of the panel's own assets, specific returns are e - G (W e), which W maps to 0.
 
     Parameters
     ----------
@@ -47,6 +47,9 @@ class Moments:
     factor_nu : ndarray (draw, horizon)
     specific_variance, specific_nu : ndarray (draw, horizon, asset)
     own_weights : ndarray (factor, asset) or (0, asset)
+        W, with rows of zeros for factors given from outside.
+    own_response : ndarray (draw, asset, factor) or (draw, asset, 0)
+        G, with W G = I on the factors that W forms.
     """
 
     alpha: np.ndarray
@@ -57,6 +60,7 @@ class Moments:
     specific_variance: np.ndarray
     specific_nu: np.ndarray
     own_weights: np.ndarray
+    own_response: np.ndarray
 
     @property
     def n_draws(self) -> int:

@@ -7,6 +7,7 @@ order throughout, so that sums over them do not depend on the order of the panel
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -100,7 +101,7 @@ def _add_specific(rng, sigma, nu, assets, out):
 
 
 @njit(cache=True, nogil=True)
-def _simulate(rng, alpha, loadings, sigma, nu, location, chol, factor_nu, own, floor, f_out, e_out):
+def _simulate(rng, alpha, loadings, sigma, nu, location, chol, factor_nu, own, response, floor, f_out, e_out):
     """Fill `f_out (draw, horizon, factor)` and `e_out (draw, horizon, asset)`; count floored cells."""
     n_draws, horizon, n_factors = f_out.shape
     n_assets = e_out.shape[2]
@@ -121,14 +122,14 @@ def _simulate(rng, alpha, loadings, sigma, nu, location, chol, factor_nu, own, f
                 e_out[d, h, i] = sigma[d, i] * mixing_scale(rng, nu[d, i]) * rng.standard_normal()
             if own.shape[0] > 0:
                 # The factor is its own portfolio's return: what that portfolio's specific
-                # returns add up to is taken out again, e - beta (w'e).
+                # returns add up to is taken out again, e - G (W e).
                 for k in range(n_factors):
                     gap[k] = 0.0
                     for i in range(n_assets):
                         gap[k] += own[k, i] * e_out[d, h, i]
                 for i in range(n_assets):
                     for k in range(n_factors):
-                        e_out[d, h, i] -= loadings[d, i, k] * gap[k]
+                        e_out[d, h, i] -= response[d, i, k] * gap[k]
             if floor:
                 for i in range(n_assets):
                     r = alpha[d, i] + e_out[d, h, i]
@@ -215,6 +216,27 @@ class StaticLaw:
         """Number of posterior draws."""
         return self.alpha.shape[0]
 
+    @cached_property
+    def ahead(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Alpha, loadings and response G that make the future add up, where factors are portfolios.
+
+        A factor f = W r of the panel's own assets must be what its portfolio returns in every
+        scenario, while robust loadings weigh days unequally and miss W B = I by a few per cent.
+        Returns are therefore projected, r - G (W r - f) with G = B (W B)^-1, which is again a
+        factor model: loadings B - G (W B - I), alpha - G W alpha, specific e - G W e.
+        """
+        if not len(self.own_weights):
+            return self.alpha, self.loadings, np.zeros((*self.alpha.shape, 0))
+        own = np.flatnonzero(np.any(self.own_weights != 0.0, axis=1))
+        w, select = self.own_weights[own], np.eye(len(self.own_weights))[own]
+        b = self.loadings[:, :, own]
+        g = b @ np.linalg.inv(w @ b)
+        response = np.zeros((*self.alpha.shape, len(self.own_weights)))
+        response[:, :, own] = g
+        loadings = self.loadings - g @ (w @ self.loadings - select)
+        alpha = self.alpha - np.einsum("dik,dk->di", g, self.alpha @ w.T)
+        return alpha, loadings, response
+
     def row_log_likelihood(self) -> np.ndarray:
         """Return log p(r_t | factors of day t) per draw and row, (draw, time)."""
         out = np.zeros((self.n_draws, self.returns.shape[1]))
@@ -270,18 +292,20 @@ class StaticLaw:
     def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
         n = self.alpha[draws].shape[0]
+        alpha, loadings, response = self.ahead
         factor_returns = np.empty((n, horizon, self.factors.shape[0]))
         specific = np.empty((n, horizon, self.alpha.shape[1]))
         floored = _simulate(
             rng,
-            self.alpha[draws],
-            self.loadings[draws],
+            alpha[draws],
+            loadings[draws],
             self.sigma[draws],
             self.nu[draws],
             self.factor_location[draws],
             self.factor_scale[draws],
             self.factor_nu[draws],
             self.own_weights,
+            response[draws],
             self.floor,
             factor_returns,
             specific,
@@ -297,15 +321,17 @@ class StaticLaw:
         def ahead(a: np.ndarray) -> np.ndarray:
             return np.broadcast_to(a[:, None], (a.shape[0], horizon, *a.shape[1:]))
 
+        alpha, loadings, response = self.ahead
         return Moments(
-            alpha=self.alpha,
-            loadings=self.loadings,
+            alpha=alpha,
+            loadings=loadings,
             factor_mean=ahead(self.factor_location),
             factor_covariance=ahead(covariance),
             factor_nu=ahead(self.factor_nu),
             specific_variance=ahead(variance),
             specific_nu=ahead(self.nu),
             own_weights=self.own_weights,
+            own_response=response,
         )
 
 

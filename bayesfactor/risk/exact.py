@@ -1,8 +1,8 @@
 """Volatility from exact moments, by the law of total variance: no paths, no Monte-Carlo error.
 
 Everything here is linear algebra on arrays in canonical asset order. A portfolio w has factor
-exposures b = B'w; where factors are portfolios of the panel's own assets its specific loss is
--(w - W'b)'e with independent e, because specific returns are e - B (W e).
+exposures b = B'w; where factors are portfolios W of the panel's own assets its specific loss is
+-(w - W'G'w)'e with independent e, because specific returns are e - G (W e).
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,9 @@ class Book:
         """Coefficients of the independent innovations e in the portfolio's return (draw, asset)."""
         own = self.moments.own_weights
         base = np.broadcast_to(self.weights, self.moments.alpha.shape)
-        return base - self.exposures @ own if len(own) else base
+        if not len(own):
+            return base
+        return base - np.einsum("i,dik->dk", self.weights, self.moments.own_response) @ own
 
     @cached_property
     def mean_loss(self) -> np.ndarray:
@@ -68,7 +70,7 @@ class Book:
         out[:, :, :-2] = w[:, None] * m.loadings * factor[:, None, :]
         net = specific
         if len(m.own_weights):
-            net = specific - np.einsum("dik,dk->di", m.loadings, specific @ m.own_weights.T)
+            net = specific - np.einsum("dik,dk->di", m.own_response, specific @ m.own_weights.T)
         out[:, :, -2] = w * net
         return out
 
