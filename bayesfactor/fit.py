@@ -17,6 +17,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import ModelError
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import Seed, root_entropy
+from bayesfactor.laws.correlation import correlation
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel, panel_digests
 from bayesfactor.registry import get_model
@@ -166,10 +167,20 @@ def sample_prior_predictive(
 def _posterior(main: Any, side: Any, units: Units) -> xr.Dataset:
     """Merge the two sets of draws, in original units, without the sampler's own forms."""
     parts = [d[s.POSTERIOR].to_dataset() if isinstance(d, xr.DataTree) else d for d in (main, side)]
-    merged = xr.merge(parts, join="exact", compat="no_conflicts")
+    merged = _with_correlation(xr.merge(parts, join="exact", compat="no_conflicts"))
     merged = merged.drop_vars([v for v in merged.data_vars if str(v).endswith(_FREE_FORMS)])
     unused = [d for d in merged.dims if not any(d in v.dims for v in merged.data_vars.values())]
     return _plain_labels(to_original(merged.drop_dims(unused), units))
+
+
+def _with_correlation(draws: xr.Dataset) -> xr.Dataset:
+    """Turn partial correlations, in which the sampler moves, into the matrix people read."""
+    names, name = draws[s.FACTOR].values, f"{s.FACTOR_CORRELATION}_partial"
+    shape = (draws.sizes[s.CHAIN], draws.sizes[s.DRAW])
+    partial = 2.0 * draws[name].values - 1.0 if name in draws else np.zeros((*shape, 0))
+    dims = (s.CHAIN, s.DRAW, s.FACTOR, s.FACTOR_OTHER)
+    matrix = (dims, correlation(partial, len(names)))
+    return draws.assign({s.FACTOR_CORRELATION: matrix}).assign_coords({s.FACTOR_OTHER: names})
 
 
 def _plain_labels(data: xr.Dataset) -> xr.Dataset:

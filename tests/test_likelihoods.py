@@ -7,7 +7,8 @@ import pytensor.tensor as pt
 import pytest
 from scipy import special, stats
 
-from bayesfactor.likelihoods import EllipticalColumns, FactorStudentT, correlation_cholesky
+from bayesfactor.laws.correlation import beta_shapes, correlation, partial_cholesky
+from bayesfactor.likelihoods import EllipticalColumns, FactorStudentT
 from bayesfactor.likelihoods.elliptical import EllipticalLogLikelihood
 from bayesfactor.likelihoods.kernels import digamma, elliptical_kernel, static_kernel
 from bayesfactor.likelihoods.static import StaticLogLikelihood, reference_logp
@@ -113,34 +114,37 @@ def test_elliptical_kernel_is_scipy_and_its_gradient_the_finite_difference(k, nu
     rng = np.random.default_rng(k)
     values = rng.standard_t(4, (k, 60))
     seen = (rng.uniform(size=60) > 0.2).astype(float)
-    location = rng.normal(size=k) * 0.1
-    chol = np.tril(rng.normal(size=(k, k)) * 0.3) + np.diag(rng.uniform(0.5, 1.5, k))
-    value, d_location, d_chol, d_nu = elliptical_kernel(values, seen, location, chol, nu)
-    shape = chol @ chol.T
+    given = {
+        "location": rng.normal(size=k) * 0.1,
+        "scale": rng.uniform(0.5, 1.5, k),
+        "partial": rng.uniform(-0.7, 0.7, k * (k - 1) // 2),
+        "nu": np.array(nu),
+    }
+
+    def run(arguments):
+        return elliptical_kernel(values, seen, *(a if a.ndim else float(a) for a in arguments.values()))
+
+    value, *found = run(given)
+    shape = correlation(given["partial"], k) * np.outer(given["scale"], given["scale"])
+    location = given["location"]
     law = (
         stats.multivariate_normal(location, shape)
         if np.isinf(nu)
         else stats.multivariate_t(location, shape, nu)
     )
     assert value == pytest.approx(np.sum(law.logpdf(values.T[seen > 0])), rel=1e-10)
-
-    def moved(**changes):
-        given = {"location": location, "chol": chol, "nu": nu} | changes
-        return elliptical_kernel(values, seen, *given.values())[0]
-
-    h = 1e-6
-    for i in range(k):
-        step = h * np.eye(k)[i]
-        numeric = (moved(location=location + step) - moved(location=location - step)) / (2 * h)
-        assert d_location[i] == pytest.approx(numeric, rel=1e-5, abs=1e-5)
-        for j in range(i + 1):
-            step = np.zeros((k, k))
-            step[i, j] = h
-            numeric = (moved(chol=chol + step) - moved(chol=chol - step)) / (2 * h)
-            assert d_chol[i, j] == pytest.approx(numeric, rel=1e-5, abs=1e-5)
-    assert not np.triu(d_chol, 1).any()
-    if np.isfinite(nu):
-        assert d_nu == pytest.approx((moved(nu=nu + h) - moved(nu=nu - h)) / (2 * h), rel=1e-4, abs=1e-5)
+    step = 1e-6
+    for (name, x), gradient in zip(given.items(), map(np.asarray, found), strict=True):
+        for index in np.ndindex(gradient.shape):
+            if np.isinf(x[index]):
+                assert gradient == 0.0
+                continue
+            sides = []
+            for sign in (1, -1):
+                moved = x.copy()
+                moved[index] += sign * step
+                sides.append(run(given | {name: moved})[0])
+            assert gradient[index] == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("x", [1e-3, 0.5, 1.0, 2.7, 9.99, 10.0, 55.0, 1e6])
@@ -159,22 +163,21 @@ def test_the_distribution_draws_what_its_density_says():
 
 
 def test_the_factor_law_draws_what_its_density_says():
-    chol = np.array([[1.0, 0.0], [0.6, 0.8]])
+    partial = np.array([0.6])
     with pm.Model():
-        x = EllipticalColumns("x", np.zeros(2), chol, 6.0, np.ones(20_000))
+        x = EllipticalColumns("x", np.zeros(2), np.ones(2), partial, 6.0, np.ones(20_000))
     draw = pm.draw(x, random_seed=1, mode="FAST_COMPILE")
-    distance = (np.linalg.solve(chol, draw) ** 2).sum(axis=0) / 2
+    distance = (np.linalg.solve(partial_cholesky(partial, 2), draw) ** 2).sum(axis=0) / 2
     assert stats.kstest(distance, stats.f(2, 6).cdf).pvalue > 0.001
 
 
 @pytest.mark.parametrize("n", [2, 4])
 def test_correlations_have_the_lkj_law(n):
-    eta = 2.0
-    with pm.Model():
-        chol = pm.Deterministic("chol", correlation_cholesky("c", n, eta))
-    draws = pm.draw(chol, 4000, random_seed=2, mode="FAST_COMPILE")
-    corr = draws @ draws.swapaxes(1, 2)
+    eta, rng = 2.0, np.random.default_rng(2)
+    b = beta_shapes(n, eta)
+    corr = correlation(2 * rng.beta(b, b, (4000, len(b))) - 1, n)
     np.testing.assert_allclose(np.einsum("dii->di", corr), 1.0, atol=1e-12)
+    assert np.linalg.eigvalsh(corr).min() > 0
     # Every correlation of LKJ(eta) is 2 Beta(b, b) - 1 with b = eta - 1 + n / 2.
     b = eta - 1 + n / 2
     for i in range(n):

@@ -1,6 +1,6 @@
 """The laws as PyMC distributions, with fused value-and-gradient kernels."""
 
-from bayesfactor.likelihoods.elliptical import EllipticalColumns, correlation_cholesky
+from bayesfactor.likelihoods.elliptical import EllipticalColumns
 from bayesfactor.likelihoods.static import FactorNormal, FactorStudentT
 
-__all__ = ["EllipticalColumns", "FactorNormal", "FactorStudentT", "correlation_cholesky"]
+__all__ = ["EllipticalColumns", "FactorNormal", "FactorStudentT"]

@@ -10,6 +10,8 @@ import math
 import numpy as np
 from numba import njit
 
+from bayesfactor.laws.correlation import partial_cholesky
+
 __all__ = ["digamma", "elliptical_kernel", "static_kernel"]
 
 _LOG_2PI = math.log(2.0 * math.pi)
@@ -158,7 +160,7 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
 
 
 @njit(cache=True, nogil=True)
-def elliptical_kernel(values, seen, location, chol, nu):
+def elliptical_kernel(values, seen, location, scale, partial, nu):
     """Return the log-likelihood of multivariate t columns and its gradients.
 
     Parameters
@@ -166,21 +168,23 @@ def elliptical_kernel(values, seen, location, chol, nu):
     values : ndarray (factor, time)
     seen : ndarray (time)
         1.0 for the columns that count, else 0.0.
-    location : ndarray (factor)
-    chol : ndarray (factor, factor)
-        Lower Cholesky factor of the scale matrix.
+    location, scale : ndarray (factor)
+    partial : ndarray (pair)
+        Partial correlations, see `bayesfactor.laws.correlation`.
     nu : float
         `inf` is the normal.
 
     Returns
     -------
     tuple
-        log-likelihood, then its gradients in location, chol (lower triangle) and nu.
+        log-likelihood, then its gradients in location, scale, partial and nu.
     """
     n_factors, n_times = values.shape
+    unit = partial_cholesky(partial, n_factors)
+    chol = unit * scale.reshape(-1, 1)
     u = np.empty(n_factors)
     second = np.zeros((n_factors, n_factors))
-    first = np.zeros(n_factors)
+    first = np.zeros((n_factors, 1))
     normal = math.isinf(nu)
     count, logs, slope = 0.0, 0.0, 0.0
     for t in range(n_times):
@@ -202,11 +206,9 @@ def elliptical_kernel(values, seen, location, chol, nu):
             logs += math.log1p(q / nu)
             slope += weight * q
         for k in range(n_factors):
-            first[k] += weight * u[k]
-            for j in range(k + 1):
+            first[k, 0] += weight * u[k]
+            for j in range(n_factors):
                 second[k, j] += weight * u[k] * u[j]
-                if j != k:
-                    second[j, k] += weight * u[k] * u[j]
     if normal:
         logp = -0.5 * logs - 0.5 * count * n_factors * _LOG_2PI
         d_nu = 0.0
@@ -214,23 +216,36 @@ def elliptical_kernel(values, seen, location, chol, nu):
         a, b = 0.5 * (nu + n_factors), 0.5 * nu
         logp = count * (math.lgamma(a) - math.lgamma(b) - 0.5 * n_factors * math.log(nu * math.pi)) - a * logs
         d_nu = 0.5 * (count * (digamma(a) - digamma(b) - n_factors / nu) - logs + slope / nu)
-    d_location = _solve_transposed(chol, first.reshape(-1, 1))[:, 0]
-    d_chol = _solve_transposed(chol, second)
+    _solve_transposed(chol, first)
+    _solve_transposed(chol, second)
     for k in range(n_factors):
         logp -= count * math.log(chol[k, k])
-        d_chol[k, k] -= count / chol[k, k]
-        d_chol[k, k + 1 :] = 0.0
-    return logp, d_location, d_chol, d_nu
+        second[k, k] -= count / chol[k, k]
+    d_scale = np.zeros(n_factors)
+    d_partial = np.zeros(partial.shape[0])
+    at = 0
+    for i in range(n_factors):
+        # `later` holds sum over m > j of dL_im L_im: all that a partial correlation shrinks.
+        later = second[i, i] * scale[i] * unit[i, i]
+        d_scale[i] = second[i, i] * unit[i, i]
+        left = unit[i, i]
+        for j in range(i - 1, -1, -1):
+            p = partial[at + j]
+            d_unit = second[i, j] * scale[i]
+            d_scale[i] += second[i, j] * unit[i, j]
+            left /= math.sqrt(1.0 - p * p)
+            d_partial[at + j] = d_unit * left - later * p / (1.0 - p * p)
+            later += d_unit * unit[i, j]
+        at += i
+    return logp, first[:, 0].copy(), d_scale, d_partial, d_nu
 
 
 @njit(cache=True, nogil=True)
-def _solve_transposed(chol, b):
-    """Solve chol' x = b for lower-triangular `chol`."""
-    x = b.copy()
+def _solve_transposed(chol, x):
+    """Solve chol' y = x for lower-triangular `chol`, in place."""
     n = chol.shape[0]
-    for c in range(b.shape[1]):
+    for c in range(x.shape[1]):
         for k in range(n - 1, -1, -1):
             for j in range(k + 1, n):
                 x[k, c] -= chol[j, k] * x[j, c]
             x[k, c] /= chol[k, k]
-    return x

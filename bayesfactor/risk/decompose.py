@@ -20,6 +20,8 @@ from bayesfactor.risk.weights import weights_for
 __all__ = ["decompose_risk"]
 
 _POSTERIOR_DRAWS = 400
+_BARELY_FINITE = 2.2
+"""Below this nu the variance is more than eleven times the squared scale."""
 
 
 def decompose_risk(
@@ -119,6 +121,7 @@ def decompose_risk(
     out = out.assign_coords(weight=(s.ASSET, w))
     out.attrs = _attrs(tree, found, pooled, horizon, value)
     _warn_if_rough(out)
+    _warn_if_barely_finite(out, book)
     return out
 
 
@@ -232,6 +235,24 @@ def _attrs(
         "floored_share": float(pooled.floored_share),
         "random_seed": str(found.entropy),
     }
+
+
+def _warn_if_barely_finite(risk: xr.Dataset, book: Book) -> None:
+    """Say so when most of the volatility comes from coins whose variance barely exists."""
+    m = book.moments
+    specific = (book.bets**2 * m.specific_variance.sum(axis=1)).mean(axis=0)
+    barely = np.median(m.specific_nu[:, 0], axis=0) < _BARELY_FINITE
+    share = float(specific[barely].sum() / (book.volatility()[0] ** 2))
+    risk.attrs["volatility_share_of_barely_finite_variances"] = share
+    if share > 0.25:
+        names = risk[s.ASSET].values[s.canonical_order(risk[s.ASSET])][barely]
+        shown = ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        msg = (
+            f"{share:.0%} of the variance of this portfolio comes from specific returns with nu below "
+            f"{_BARELY_FINITE}, whose variance barely exists ({shown}). Read VaR and ES instead of "
+            "volatility, or give `nu` a prior further from 2."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def _warn_if_rough(risk: xr.Dataset) -> None:

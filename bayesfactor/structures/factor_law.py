@@ -14,7 +14,8 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import CardError
-from bayesfactor.likelihoods import EllipticalColumns, correlation_cholesky
+from bayesfactor.laws.correlation import beta_shapes
+from bayesfactor.likelihoods import EllipticalColumns
 from bayesfactor.structures.priors import PriorSet, parse_prior
 from bayesfactor.structures.units import units_of
 
@@ -23,13 +24,16 @@ __all__ = ["SLOTS", "build_factor_law"]
 SLOTS = (s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION, s.FACTOR_NU)
 
 
+_PARTIAL = f"{s.FACTOR_CORRELATION}_partial"
+
+
 def build_factor_law(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) -> pm.Model:
     """Return the graph of f_t ~ multivariate t(nu, location, scale), normal without `factor_nu`."""
     units = units_of(panel)
     factors = np.ascontiguousarray(panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values)
     factors = factors / units.factors[:, None]
     names = panel[s.FACTOR].values.tolist()
-    coords = {s.FACTOR: names, s.FACTOR_OTHER: names, s.TIME: panel[s.TIME].values}
+    coords = {s.FACTOR: names, s.TIME: panel[s.TIME].values}
     priors = PriorSet(specs, np.zeros(0, dtype=int))
     with pm.Model(coords=coords) as model:
         data = pm.Data("factor_data", factors, dims=(s.FACTOR, s.TIME))
@@ -37,25 +41,14 @@ def build_factor_law(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) 
         location = priors.create(s.FACTOR_LOCATION, (s.FACTOR,))
         scale = priors.create(s.FACTOR_SCALE, (s.FACTOR,))
         nu = priors.create(s.FACTOR_NU, ()) if s.FACTOR_NU in priors else pt.constant(np.inf)
-        chol = _correlation(specs, len(names))
-        pm.Deterministic(
-            s.FACTOR_CORRELATION,
-            (chol[:, None, :] * chol[None, :, :]).sum(axis=-1),
-            dims=(s.FACTOR, s.FACTOR_OTHER),
-        )
-        EllipticalColumns(
-            s.FACTOR_RETURNS,
-            location,
-            scale[:, None] * chol,
-            nu,
-            seen,
-            observed=data,
-            dims=(s.FACTOR, s.TIME),
-        )
+        partial = _partial_correlations(specs, len(names))
+        where = {"observed": data, "dims": (s.FACTOR, s.TIME)}
+        EllipticalColumns(s.FACTOR_RETURNS, location, scale, partial, nu, seen, **where)
     return model
 
 
-def _correlation(specs: Mapping[str, Mapping[str, Any]], n: int) -> Any:
+def _partial_correlations(specs: Mapping[str, Mapping[str, Any]], n: int) -> Any:
+    """Return the partial correlations (pair); `with_correlation` turns draws of them into matrices."""
     prior = parse_prior(s.FACTOR_CORRELATION, specs[s.FACTOR_CORRELATION])
     eta = prior.parameters.get("eta")
     if prior.distribution != "LKJCorr" or not isinstance(eta, int | float) or eta <= 0:
@@ -65,5 +58,6 @@ def _correlation(specs: Mapping[str, Mapping[str, Any]], n: int) -> Any:
         )
         raise CardError(msg)
     if n == 1:
-        return pt.ones((1, 1))
-    return correlation_cholesky(s.FACTOR_CORRELATION, n, float(eta))
+        return np.zeros(0)
+    shape = beta_shapes(n, float(eta))
+    return 2.0 * pm.Beta(_PARTIAL, alpha=shape, beta=shape, shape=len(shape)) - 1.0

@@ -25,13 +25,7 @@ def _above_two(x: Any) -> Any:
     return 2.0 + x
 
 
-def _above_two_and_a_half(x: Any) -> Any:
-    """Shift a positive variable to (2.5, inf): the variance is at most five times the squared scale."""
-    return 2.5 + x
-
-
 register_tensor_transform("above_two", _above_two)
-register_tensor_transform("above_two_and_a_half", _above_two_and_a_half)
 
 
 def parse_prior(slot: str, spec: Mapping[str, Any]) -> Prior:
