@@ -333,3 +333,12 @@ def test_thinning_keeps_every_chain():
     positions = _thinned(predict(tree).labels)
     assert len(positions) == 402
     assert set(positions // 400) == {0, 1, 2}
+
+
+def test_a_volatility_that_rests_on_barely_finite_variances_is_said_so():
+    tree = make_tree(draws=100)
+    first = tree[s.POSTERIOR][s.NU][..., 0]
+    first[:] = 2.01
+    with pytest.warns(UserWarning, match="whose variance barely exists"):
+        risk = bf.decompose_risk(tree, weights_of(tree), paths=10, random_seed=1)
+    assert risk.attrs["volatility_share_of_barely_finite_variances"] > 0.25

@@ -198,7 +198,17 @@ def _interval_words(risk: xr.Dataset) -> str:
     return (
         "Each number averages over all that the model does not know about its own parameters. Its "
         f"{w.plain_percent(INTERVAL)} interval shows how far it would move if they were known; the Monte "
-        f"Carlo error is what {scenarios} leave open.{floor}"
+        f"Carlo error is what {scenarios} leave open.{floor}{_volatility_caution(risk)}"
+    )
+
+
+def _volatility_caution(risk: xr.Dataset) -> str:
+    share = float(risk.attrs.get("volatility_share_of_barely_finite_variances", 0.0))
+    if share <= 0.25:
+        return ""
+    return (
+        f" Caution: {w.percent(share, 0)} of the variance comes from coins whose residuals have such fat "
+        "tails that a variance barely exists. Read value at risk and expected shortfall instead of volatility."
     )
 
 

@@ -245,7 +245,8 @@ def _warn_if_barely_finite(risk: xr.Dataset, book: Book) -> None:
     share = float(specific[barely].sum() / (book.volatility()[0] ** 2))
     risk.attrs["volatility_share_of_barely_finite_variances"] = share
     if share > 0.25:
-        names = risk[s.ASSET].values[s.canonical_order(risk[s.ASSET])][barely]
+        names = risk[s.ASSET].values[s.canonical_order(risk[s.ASSET])]
+        names = names[np.argsort(-np.where(barely, specific, 0.0))][: int((barely & (specific > 0.0)).sum())]
         shown = ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         msg = (
             f"{share:.0%} of the variance of this portfolio comes from specific returns with nu below "
