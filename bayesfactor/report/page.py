@@ -208,7 +208,7 @@ def _volatility_caution(risk: xr.Dataset) -> str:
         return ""
     return (
         f" Caution: {w.percent(share, 0)} of the variance comes from coins whose residuals have such fat "
-        "tails that a variance barely exists. Read value at risk and expected shortfall instead of volatility."
+        "tails that a variance barely exists. Read value at risk and expected shortfall instead."
     )
 
 
