@@ -402,6 +402,6 @@ assert not found, found
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(root)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
     )
     assert done.returncode == 0, done.stderr
