@@ -79,8 +79,7 @@ def predict(tree: xr.DataTree, horizon: int = 1, *, random_seed: Seed = None) ->
     if s.PREDICTIONS in tree.children and tree[s.PREDICTIONS].sizes[s.HORIZON] == horizon:
         s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="this verb")
         return _stored(tree)
-    law = law_of(tree)
-    return Predictions(law.moments(horizon), _labels(tree, s.POSTERIOR), root_entropy(random_seed), law)
+    return _streamed(tree, horizon, random_seed)
 
 
 def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed: Seed = None) -> xr.DataTree:
@@ -117,8 +116,7 @@ def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed
     if isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 1:
         msg = f"paths is a whole number of at least 1; got {paths!r}."
         raise RiskError(msg)
-    law = law_of(tree)
-    found = Predictions(law.moments(horizon), _labels(tree, s.POSTERIOR), root_entropy(random_seed), law)
+    found = _streamed(tree, horizon, random_seed)
     m, labels = found.moments, found.labels
     shape = (m.n_draws, paths, horizon)
     if 8 * np.prod([*shape, m.alpha.shape[1]]) > _LARGEST:
@@ -183,6 +181,12 @@ def _dataset(
     }
     attrs = {"random_seed": str(found.entropy), "floored_share": floored / max(1, specific.size)}
     return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _streamed(tree: xr.DataTree, horizon: int, random_seed: Seed) -> Predictions:
+    """Let the law of the tree simulate paths when they are asked for."""
+    law = law_of(tree)
+    return Predictions(law.moments(horizon), _labels(tree, s.POSTERIOR), root_entropy(random_seed), law)
 
 
 def _stored(tree: xr.DataTree) -> Predictions:

@@ -56,7 +56,8 @@ def conditional_tails(book: Book, levels: np.ndarray) -> ConditionalTails:
     few = np.linspace(0, len(scales) - 1, min(8, len(scales))).astype(int)
     rough, rough_beyond, _ = _run(scales[few], nus[few], repeat, tails, coarse=True)
 
-    var_parts, es_parts = _parts(book, at, quantiles), _parts(book, beyond, None)
+    var_parts = _parts(book, at, scales, repeat, quantiles)
+    es_parts = _parts(book, beyond, scales, repeat, None)
     var, es = var_parts.sum(axis=(2, 3)).T, es_parts.sum(axis=(2, 3)).T
     fine_y = (beyond[few] * scales[few][:, None, :]).sum(axis=2)
     rough_y = (rough_beyond * scales[few][:, None, :]).sum(axis=2)
@@ -113,14 +114,15 @@ def _run(
     return quantiles, beyond, at
 
 
-def _parts(book: Book, conditional: np.ndarray, total: np.ndarray | None) -> np.ndarray:
+def _parts(
+    book: Book, conditional: np.ndarray, scales: np.ndarray, repeat: int, total: np.ndarray | None
+) -> np.ndarray:
     """Return (draw, level, asset, component) from E[T_j | tail event] of every term.
 
     `total`, where the sum of the terms is known exactly, rescales away the quadrature's error.
     """
     m = book.moments
     n, n_levels = conditional.shape[:2]
-    scales, _, repeat = _terms(book)
     n_assets = m.alpha.shape[1]
     periods = conditional.shape[2] // (n_assets + 1)
     y = repeat * (conditional * scales[:, None, :])

@@ -121,7 +121,7 @@ def decompose_risk(
     out = out.assign_coords(weight=(s.ASSET, w))
     out.attrs = _attrs(tree, found, pooled, horizon, value)
     _warn_if_rough(out)
-    _warn_if_barely_finite(out, book)
+    _warn_if_barely_finite(out, book, volatility)
     return out
 
 
@@ -151,12 +151,17 @@ def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int 
     return wanted
 
 
+def _kept(labels: Labels) -> np.ndarray:
+    """Return positions of evenly spaced draws of a chain, at least 400 over all chains."""
+    draws = len(labels.draws)
+    per_chain = min(draws, math.ceil(_POSTERIOR_DRAWS / len(labels.chains)))
+    return np.round(np.linspace(0, draws - 1, per_chain)).astype(int)
+
+
 def _thinned(labels: Labels) -> np.ndarray:
-    """Return flat positions of evenly spaced draws of every chain, at least 400 in all."""
-    chains, draws = len(labels.chains), len(labels.draws)
-    per_chain = min(draws, math.ceil(_POSTERIOR_DRAWS / chains))
-    kept = np.round(np.linspace(0, draws - 1, per_chain)).astype(int)
-    return (np.arange(chains)[:, None] * draws + kept).ravel()
+    """Return flat positions of the kept draws of every chain."""
+    starts = np.arange(len(labels.chains)) * len(labels.draws)
+    return (starts[:, None] + _kept(labels)).ravel()
 
 
 def _components(labels: Labels) -> dict[str, Any]:
@@ -194,16 +199,14 @@ def _dataset(
 
 
 def _posterior(labels: Labels, thin: Book, given: ConditionalTails) -> dict[str, xr.DataArray]:
-    chains = len(labels.chains)
-    per_chain = thin.moments.n_draws // chains
-    kept = np.round(np.linspace(0, len(labels.draws) - 1, per_chain)).astype(int)
+    kept = _kept(labels)
     coords = {s.CHAIN: labels.chains, s.DRAW: labels.draws[kept], **_components(labels)}
     cells = (s.ASSET, s.COMPONENT)
 
     def shaped(values: np.ndarray, *dims: str) -> xr.DataArray:
         if s.ASSET in dims:
             values = labels.to_panel_order(values, 1 + dims.index(s.ASSET))
-        values = values.reshape(chains, per_chain, *values.shape[1:])
+        values = values.reshape(len(labels.chains), len(kept), *values.shape[1:])
         kept_coords = {k: v for k, v in coords.items() if k in (s.CHAIN, s.DRAW, *dims)}
         if s.ASSET in dims:
             kept_coords |= {s.GROUP: coords[s.GROUP], s.FAMILY: coords[s.FAMILY]}
@@ -237,12 +240,12 @@ def _attrs(
     }
 
 
-def _warn_if_barely_finite(risk: xr.Dataset, book: Book) -> None:
+def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float) -> None:
     """Say so when most of the volatility comes from coins whose variance barely exists."""
     m = book.moments
     specific = (book.bets**2 * m.specific_variance.sum(axis=1)).mean(axis=0)
     barely = np.median(m.specific_nu[:, 0], axis=0) < _BARELY_FINITE
-    share = float(specific[barely].sum() / (book.volatility()[0] ** 2))
+    share = float(specific[barely].sum() / volatility**2)
     risk.attrs["volatility_share_of_barely_finite_variances"] = share
     if share > 0.25:
         names = risk[s.ASSET].values[s.canonical_order(risk[s.ASSET])]
