@@ -15,7 +15,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import BayesFactorError, MissingFileError, SchemaError
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "written_whole"]
 
 _SUFFIXES = (".nc", ".zarr")
 
@@ -48,7 +48,7 @@ def save(tree: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     if not path.parent.is_dir():
         msg = f"the folder {str(path.parent)!r} does not exist; make it first."
         raise MissingFileError(msg)
-    with _beside(path) as temporary:
+    with written_whole(path) as temporary:
         if path.suffix == ".zarr":
             _require_zarr()
             tree.to_zarr(temporary, consolidated=False)
@@ -114,7 +114,7 @@ def _require_zarr() -> None:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary name on the same disk; rename it to `path` if all went well."""
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     temporary = folder / path.name

@@ -20,7 +20,7 @@ from bayesfactor.errors import (
     SchemaError,
     WeightsError,
 )
-from bayesfactor.report import build, report, words
+from bayesfactor.report import report, words
 from bayesfactor.risk import decompose_risk
 
 NASTY = 'A<b>"&$x</td><script>'
@@ -271,7 +271,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(write, tmp_path, monkeyp
     def broken(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(build.os, "replace", broken)
+    monkeypatch.setattr("os.replace", broken)
     with pytest.raises(OSError, match="disk full"):
         write()
     assert target.read_text() == "old"

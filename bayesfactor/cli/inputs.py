@@ -1,6 +1,5 @@
 """What is typed becomes what the verbs take: weights, levels, and outputs that can be written."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -9,6 +8,7 @@ import pandas as pd
 
 from bayesfactor import schema as s
 from bayesfactor.errors import BayesFactorError, MissingFileError, WeightsError
+from bayesfactor.keep import written_whole
 
 __all__ = ["TREE", "check_output", "names_of", "read_levels", "read_weights", "write_csv"]
 
@@ -122,9 +122,5 @@ def check_output(path: Path | None, suffixes: Sequence[str]) -> None:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table beside its place and move it there once it is whole."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
+    with written_whole(path) as temporary:
         table.to_csv(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,8 +1,5 @@
 """`report`: refusals first, then the numbers, then one file written whole or not at all."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +10,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import ConvergenceError, MissingFileError, RiskError, SchemaError
+from bayesfactor.keep import written_whole
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.report.figures import loadings_picture, tails_picture
 from bayesfactor.report.page import banners, page
@@ -117,7 +115,8 @@ def report(
         tails=tails_picture(tree, entropy),
         entropy=entropy,
     )
-    _write(path, html)
+    with written_whole(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
     return path
 
 
@@ -159,14 +158,3 @@ def _check_verdict(diagnosis: xr.Dataset, *, allow_unconverged: bool) -> None:
             "allow_unconverged=True writes it all the same, under a red banner."
         )
         raise ConvergenceError(msg)
-
-
-def _write(path: Path, html: str) -> None:
-    """Write beside the target and rename: a failure leaves the old file as it was."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        temporary = folder / path.name
-        temporary.write_text(html, encoding="utf-8")
-        os.replace(temporary, path)  # noqa: PTH105 - atomic on the same disk
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
