@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.density import LIKELIHOODS, Density, UnreadableGraphError, expand, read_density
 from bayesfactor.errors import ModelError, unknown_names
 
 __all__ = ["METHODS", "SampleOptions", "draw_prior", "log_prior", "sample"]
@@ -78,7 +79,15 @@ def sample(model: Any, options: SampleOptions, key: tuple[int, int], *, label: s
 def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataTree:
     import nutpie
 
-    compiled = nutpie.compile_pymc_model(model)
+    try:
+        density = read_density(model)
+    except UnreadableGraphError as reason:
+        density = None
+        if options.progressbar:
+            print(f"Compiling the graph of the {label}, which holds {reason}", flush=True)  # noqa: T201
+        compiled = nutpie.compile_pymc_model(model)
+    else:
+        compiled = _for_nutpie(density)
     if options.progressbar:
         print(f"Sampling {label} ({compiled.n_dim} parameters)", flush=True)  # noqa: T201
     raw = nutpie.sample(
@@ -97,7 +106,54 @@ def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataT
     stats = stats[list(_STATS)].rename(_STATS)
     for name in ("tree_depth", "n_steps"):
         stats[name] = stats[name].astype("int64")
-    return xr.DataTree.from_dict({s.POSTERIOR: _clean(raw[s.POSTERIOR].to_dataset()), s.SAMPLE_STATS: stats})
+    posterior = raw[s.POSTERIOR].to_dataset()
+    if density is not None:
+        posterior = _named(density, posterior[_POINT].values, model)
+    return xr.DataTree.from_dict({s.POSTERIOR: _clean(posterior), s.SAMPLE_STATS: stats})
+
+
+_POINT: Final = "point"
+"""What the sampler calls its one vector of unconstrained elements."""
+
+
+def _for_nutpie(density: Density) -> Any:
+    """Return the density as a model of nutpie, with one unnamed vector in place of variables."""
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+    n = density.n_dim
+
+    def initial_point(seed: int | None) -> np.ndarray:
+        return density.start + np.random.default_rng(seed).uniform(-1.0, 1.0, n)
+
+    return CompiledPyMCModel(
+        dims={},
+        compiled_logp_func=LIKELIHOODS[density.likelihood],
+        compiled_expand_func=expand,
+        initial_point_func=initial_point,
+        # Addresses are all that compiled code sees: this keeps what they point at.
+        shared_data={"density": density},
+        shared_var_keys={},
+        user_data=density.table,
+        n_expanded=n,
+        shape_info=([_POINT], [slice(0, n)], [(n,)]),
+        logp_func=None,
+        expand_func=None,
+        _n_dim=n,
+        _shapes={_POINT: (n,)},
+        _coords={},
+    )
+
+
+def _named(density: Density, points: np.ndarray, model: Any) -> xr.Dataset:
+    """Return the variables of the graph of unconstrained points (chain, draw, element)."""
+    ahead = points.shape[:2]
+    dims = model.named_vars_to_dims
+    data = {}
+    for name, values in density.draws(points.reshape(-1, points.shape[-1])).items():
+        own = dims.get(name) or [f"{name}_dim_{i}" for i in range(values.ndim - 1)]
+        data[name] = ((s.CHAIN, s.DRAW, *own), values.reshape(*ahead, *values.shape[1:]))
+    used = {d for d, _ in data.values() for d in d}
+    return xr.Dataset(data, coords={d: list(v) for d, v in model.coords.items() if d in used})
 
 
 def _pathfinder(model: Any, options: SampleOptions, seed: int, _label: str) -> xr.DataTree:
@@ -136,6 +192,19 @@ def _clean(posterior: xr.Dataset) -> xr.Dataset:
 
 def log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
     """Return the log prior density of each free variable, elementwise, in model units."""
+    posterior = tree[s.POSTERIOR].to_dataset()
+    try:
+        density = read_density(model)
+    except UnreadableGraphError:
+        return _compiled_log_prior(model, tree)
+    ahead = (posterior.sizes[s.CHAIN], posterior.sizes[s.DRAW])
+    flat = {e.name: posterior[e.name].values.reshape(-1, *e.shape) for e in density.elements}
+    return posterior[list(flat)].copy(
+        data={k: v.reshape(*ahead, *v.shape[1:]) for k, v in density.log_prior(flat).items()}
+    )
+
+
+def _compiled_log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
     import pymc as pm
 
     idata = xr.DataTree.from_dict({s.POSTERIOR: tree[s.POSTERIOR].to_dataset()})

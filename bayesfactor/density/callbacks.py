@@ -1,0 +1,176 @@
+"""What the sampler calls: C functions of an unconstrained point, their data behind one address.
+
+The table they are given is a row of int64: sizes, then the addresses of a `Density`'s arrays.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from numba import carray, cfunc, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from bayesfactor.density.kernels import pool, prior
+from bayesfactor.likelihoods.kernels import elliptical_kernel, static_kernel
+
+__all__ = ["At", "elliptical_logp", "expand", "static_logp"]
+
+
+class At(IntEnum):
+    """Where things stand in the table."""
+
+    N_CONSTANTS, N_ARGUMENTS, N_ROWS, N_TIMES, N_FACTORS = range(5)
+    TRANSFORM, DENSITY, FIRST, SECOND = range(5, 9)
+    CONSTANTS, LOG_CONSTANTS, SOURCE, FACTOR, SHIFT = range(9, 14)
+    DATA, SEEN, DESIGN = range(14, 17)
+
+
+_SIZE: Final = len(At)
+_GRADIENT_NOT_FINITE, _VALUE_NOT_FINITE = 3, 4  # the sampler rejects the point
+
+
+@intrinsic
+def _floats(typingctx, address):
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), codegen
+
+
+@njit(cache=True, nogil=True)
+def _reals(at, which, n):
+    return carray(_floats(at[which]), (n,), np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _whole(at, which, n):
+    return carray(_floats(at[which]), (n,), np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _matrix(at, which, n, m):
+    return carray(_floats(at[which]), (n, m), np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _values(x, at):
+    """Return the pool of values, their logs, and an empty slope."""
+    n, m = x.shape[0], at[At.N_CONSTANTS]
+    value, log_value = np.empty(n + m), np.zeros(n + m)
+    value[n:] = _reals(at, At.CONSTANTS, m)
+    log_value[n:] = _reals(at, At.LOG_CONSTANTS, m)
+    pool(x, _whole(at, At.TRANSFORM, n), value, log_value)
+    return value, log_value, np.zeros(n + m)
+
+
+@njit(cache=True, nogil=True)
+def _arguments(value, at):
+    """Return the likelihood's arguments, each shift + factor * value[source], one behind the other."""
+    n = at[At.N_ARGUMENTS]
+    source, factor = _whole(at, At.SOURCE, n), _reals(at, At.FACTOR, n)
+    shift = _reals(at, At.SHIFT, n)
+    arguments = np.empty(n)
+    for j in range(n):
+        arguments[j] = shift[j] + factor[j] * value[source[j]]
+    return arguments
+
+
+@njit(cache=True, nogil=True)
+def _collect(slope, at, begin, derivative):
+    """Add a likelihood's derivative in some of its arguments to the slope of their sources."""
+    n = at[At.N_ARGUMENTS]
+    source, factor = _whole(at, At.SOURCE, n), _reals(at, At.FACTOR, n)
+    for j in range(derivative.shape[0]):
+        slope[source[begin + j]] += factor[begin + j] * derivative[j]
+
+
+@njit(cache=True, nogil=True)
+def _finish(likelihood, x, value, log_value, slope, gradient, at, logp):
+    n = x.shape[0]
+    transform, density = _whole(at, At.TRANSFORM, n), _whole(at, At.DENSITY, n)
+    first, second = _whole(at, At.FIRST, n), _whole(at, At.SECOND, n)
+    total = likelihood + prior(x, value, log_value, transform, density, first, second, slope, gradient)
+    logp[0] = total
+    for j in range(n):
+        if not np.isfinite(gradient[j]):
+            return _GRADIENT_NOT_FINITE
+    return 0 if np.isfinite(total) else _VALUE_NOT_FINITE
+
+
+_LOGP = types.int64(
+    types.uint64,
+    types.CPointer(types.float64),
+    types.CPointer(types.float64),
+    types.CPointer(types.float64),
+    types.CPointer(types.int64),
+)
+
+
+@cfunc(_LOGP, cache=True)
+def static_logp(dim, x_, gradient_, logp_, table):
+    """Log posterior density of the static law and its gradient."""
+    n = np.int64(dim)
+    x, gradient, logp = carray(x_, (n,)), carray(gradient_, (n,)), carray(logp_, (1,))
+    at = carray(table, (_SIZE,))
+    value, log_value, slope = _values(x, at)
+    arguments = _arguments(value, at)
+    rows, times, factors = at[At.N_ROWS], at[At.N_TIMES], at[At.N_FACTORS]
+    a, b = rows, rows + rows * factors
+    likelihood, d_alpha, d_loadings, d_sigma, d_nu = static_kernel(
+        _matrix(at, At.DATA, rows, times),
+        _matrix(at, At.SEEN, rows, times),
+        _matrix(at, At.DESIGN, factors, times),
+        arguments[:a],
+        arguments[a:b].reshape((rows, factors)),
+        arguments[b : b + rows],
+        arguments[b + rows :],
+    )
+    _collect(slope, at, 0, d_alpha)
+    _collect(slope, at, a, d_loadings.reshape(rows * factors))
+    _collect(slope, at, b, d_sigma)
+    _collect(slope, at, b + rows, d_nu)
+    return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
+
+
+@cfunc(_LOGP, cache=True)
+def elliptical_logp(dim, x_, gradient_, logp_, table):
+    """Log posterior density of elliptical columns and its gradient."""
+    n = np.int64(dim)
+    x, gradient, logp = carray(x_, (n,)), carray(gradient_, (n,)), carray(logp_, (1,))
+    at = carray(table, (_SIZE,))
+    value, log_value, slope = _values(x, at)
+    arguments = _arguments(value, at)
+    rows, times = at[At.N_ROWS], at[At.N_TIMES]
+    last = arguments.shape[0] - 1
+    likelihood, d_location, d_scale, d_partial, d_nu = elliptical_kernel(
+        _matrix(at, At.DATA, rows, times),
+        _reals(at, At.SEEN, times),
+        arguments[:rows],
+        arguments[rows : 2 * rows],
+        arguments[2 * rows : last],
+        arguments[last],
+    )
+    _collect(slope, at, 0, d_location)
+    _collect(slope, at, rows, d_scale)
+    _collect(slope, at, 2 * rows, d_partial)
+    slope_nu = np.array([d_nu])
+    _collect(slope, at, last, slope_nu)
+    return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
+
+
+@cfunc(
+    types.int64(
+        types.uint64,
+        types.uint64,
+        types.CPointer(types.float64),
+        types.CPointer(types.float64),
+        types.CPointer(types.int64),
+    ),
+    cache=True,
+)
+def expand(dim, expanded, x_, out_, table):
+    """Hand the unconstrained point back: values are made of all draws at once, afterwards."""
+    for j in range(np.int64(dim)):
+        out_[j] = x_[j]
+    return 0

@@ -1,0 +1,179 @@
+"""`Density`: the joint density of one graph as plain arrays that compiled code runs over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from math import prod
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from bayesfactor.density import callbacks, kernels
+from bayesfactor.density.callbacks import At
+
+__all__ = ["LIKELIHOODS", "Affine", "Density", "Element"]
+
+LIKELIHOODS: Final = {
+    "FactorStudentT": callbacks.static_logp,
+    "EllipticalColumns": callbacks.elliptical_logp,
+}
+"""The distribution of what was observed to the compiled log posterior that knows it."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Numbers shift + factor * pool[source], elementwise, in the shape they are wanted."""
+
+    parts: ClassVar = ("source", "factor", "shift")
+
+    source: np.ndarray
+    factor: np.ndarray
+    shift: np.ndarray
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return them for each draw of the pool: (draw, pool) to (draw, *shape)."""
+        return self.shift + self.factor * values[:, self.source]
+
+
+@dataclass(frozen=True)
+class Element:
+    """One free variable of the graph and where it starts among the elements."""
+
+    name: str
+    shape: tuple[int, ...]
+    begin: int
+
+    @property
+    def where(self) -> slice:
+        """The elements of this variable."""
+        return slice(self.begin, self.begin + prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Density:
+    """Everything `prior` and a likelihood kernel need to know of a graph.
+
+    Parameters
+    ----------
+    elements : tuple of Element
+        Free variables in order.
+    start : ndarray (element)
+        Unconstrained point to start from.
+    transform, density, first, second : ndarray (element)
+        See `kernels.prior`.
+    constants : ndarray
+        The tail of the pool.
+    likelihood : str
+        A key of `LIKELIHOODS`.
+    arguments : Affine
+        Of the likelihood, one behind the other.
+    data, seen, design : ndarray
+        What the likelihood is of; `design` may be empty.
+    derived : mapping of str to Affine
+        Deterministic variables.
+    """
+
+    elements: tuple[Element, ...]
+    start: np.ndarray
+    transform: np.ndarray
+    density: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    constants: np.ndarray
+    likelihood: str
+    arguments: Affine
+    data: np.ndarray
+    seen: np.ndarray
+    design: np.ndarray
+    derived: Mapping[str, Affine] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Compiled code reads these by address: one type, one piece, and nobody writes to them.
+        for name, dtype in _DTYPES.items():
+            array = np.array(getattr(self, name), dtype=dtype, order="C")
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    @property
+    def n_dim(self) -> int:
+        """Number of free elements."""
+        return len(self.transform)
+
+    @cached_property
+    def log_constants(self) -> np.ndarray:
+        """Logarithms of the constants, NaN where there is none (and none is asked for)."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.log(self.constants)
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """Sizes and addresses for the callbacks; valid while this object lives."""
+        rows, times = self.data.shape
+        table = np.zeros(len(At), dtype=np.int64)
+        table[At.N_CONSTANTS], table[At.N_ARGUMENTS] = len(self.constants), self.arguments.source.size
+        table[At.N_ROWS], table[At.N_TIMES], table[At.N_FACTORS] = rows, times, len(self.design)
+        for at, array in self._addressed.items():
+            table[at] = array.ctypes.data
+        return table
+
+    @cached_property
+    def _addressed(self) -> dict[At, np.ndarray]:
+        arguments = self.arguments
+        return {
+            At.TRANSFORM: self.transform,
+            At.DENSITY: self.density,
+            At.FIRST: self.first,
+            At.SECOND: self.second,
+            At.CONSTANTS: self.constants,
+            At.LOG_CONSTANTS: self.log_constants,
+            At.SOURCE: np.ascontiguousarray(arguments.source, dtype=np.int64),
+            At.FACTOR: np.ascontiguousarray(arguments.factor, dtype=np.float64),
+            At.SHIFT: np.ascontiguousarray(arguments.shift, dtype=np.float64),
+            At.DATA: self.data,
+            At.SEEN: self.seen,
+            At.DESIGN: self.design,
+        }
+
+    def logp_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the log density of an unconstrained point, Jacobian included, and its gradient."""
+        from ctypes import POINTER, c_double, c_int64
+
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        gradient, logp = np.empty_like(x), np.empty(1)
+        real = [a.ctypes.data_as(POINTER(c_double)) for a in (x, gradient, logp)]
+        LIKELIHOODS[self.likelihood].ctypes(len(x), *real, self.table.ctypes.data_as(POINTER(c_int64)))
+        return float(logp[0]), gradient
+
+    def draws(self, points: np.ndarray) -> dict[str, np.ndarray]:
+        """Return free and derived variables (draw, *shape) of unconstrained points (draw, element)."""
+        values = kernels.pool_many(np.ascontiguousarray(points), self.transform, self.constants)
+        free = {e.name: values[:, e.where].reshape(-1, *e.shape) for e in self.elements}
+        return free | {name: affine(values) for name, affine in self.derived.items()}
+
+    def points(self, draws: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return unconstrained points (draw, element) of free variables (draw, *shape)."""
+        x = np.concatenate([draws[e.name].reshape(len(draws[e.name]), -1) for e in self.elements], axis=1)
+        for code, unconstrain in ((kernels.LOG, np.log), (kernels.LOG_ODDS, lambda p: np.log(p) - np.log1p(-p))):
+            at = self.transform == code
+            x[:, at] = unconstrain(x[:, at])
+        return x
+
+    def log_prior(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the log prior density of each element of the free variables (draw, *shape)."""
+        each = kernels.prior_many(
+            self.points(draws),
+            self.transform,
+            self.density,
+            self.first,
+            self.second,
+            self.constants,
+            self.log_constants,
+        )
+        return {e.name: each[:, e.where].reshape(-1, *e.shape) for e in self.elements}
+
+
+_DTYPES: Final[dict[str, Any]] = {
+    f.name: np.int64 if f.name in ("transform", "density", "first", "second") else np.float64
+    for f in fields(Density)
+    if f.type is np.ndarray
+}

@@ -1,0 +1,214 @@
+"""Reading a PyMC graph into a `Density`: finding out what stands where, instead of compiling it.
+
+Graphs of cards are made of few parts. A parameter of a prior, or an argument of the likelihood,
+is a constant or one other variable: shifted, scaled, indexed or repeated. Which element goes where
+is read off by evaluating the expression at zeros, at ones and at the numbers of the elements.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import pymc as pm
+import pytensor
+from pymc.initial_point import make_initial_point_fn
+from pytensor.graph.replace import clone_replace
+
+from bayesfactor.density import kernels
+from bayesfactor.density.flat import LIKELIHOODS, Affine, Density, Element
+
+__all__ = ["UnreadableGraphError", "read_density"]
+
+
+class UnreadableGraphError(Exception):
+    """The graph has a part that only a compiler understands; the message says which."""
+
+
+_DENSITIES: Final = {
+    "NormalRV": (kernels.NORMAL, kernels.IDENTITY),
+    "LogNormalRV": (kernels.LOG_NORMAL, kernels.LOG),
+    "HalfNormalRV": (kernels.HALF_NORMAL, kernels.LOG),
+    "ExponentialRV": (kernels.EXPONENTIAL, kernels.LOG),
+    "GammaRV": (kernels.GAMMA, kernels.LOG),
+    "BetaRV": (kernels.BETA, kernels.LOG_ODDS),
+}
+_TRANSFORMS: Final = {
+    "NoneType": kernels.IDENTITY,
+    "LogTransform": kernels.LOG,
+    "LogOddsTransform": kernels.LOG_ODDS,
+}
+_MOVES: Final = {
+    "AdvancedSubtensor": 0,
+    "AdvancedSubtensor1": 0,
+    "Alloc": 0,
+    "DimShuffle": 0,
+    "ExpandDims": 0,
+    "Reshape": 0,
+    "Second": 1,
+    "SpecifyShape": 0,
+    "Subtensor": 0,
+    "ViewOp": 0,
+}
+"""Ops that move or repeat elements without changing them, and which input is moved."""
+_LINEAR: Final = {"Add", "Cast", "Identity", "Mul", "Neg", "Sub"}
+
+
+def read_density(model: pm.Model) -> Density:
+    """Return the density of a graph with one observed variable.
+
+    Raises
+    ------
+    UnreadableGraphError
+        If a part is not known; compile the graph instead.
+    """
+    if len(model.observed_RVs) != 1 or model.potentials:
+        msg = "anything but one observed variable"
+        raise UnreadableGraphError(msg)
+    observed = model.observed_RVs[0]
+    likelihood = type(observed.owner.op).__name__
+    if likelihood not in LIKELIHOODS:
+        raise UnreadableGraphError(likelihood)
+    elements, start = _elements(model)
+    codes = [_codes(model, rv) for rv in model.free_RVs]
+    *arguments, design, seen = _inputs(observed)
+    priors = [_parameters(rv) for rv in model.free_RVs]
+    pool = _Pool(model, elements, [*sum(priors, []), *arguments, *model.deterministics])
+    stand = [pool.places(e.shape) for e in elements for _ in range(2)]
+    affine = [pool.affine() for _ in arguments]
+    sizes = [e.where.stop - e.begin for e in elements]
+    data = _numbers(model.rvs_to_values[observed])
+    density = Density(
+        elements=tuple(elements),
+        start=start,
+        transform=np.repeat([transform for _, transform in codes], sizes),
+        density=np.repeat([code for code, _ in codes], sizes),
+        first=np.concatenate(stand[::2]),
+        second=np.concatenate(stand[1::2]),
+        constants=np.array(pool.constants),
+        likelihood=likelihood,
+        arguments=Affine(*(np.concatenate([getattr(a, x).ravel() for a in affine]) for x in Affine.parts)),
+        data=data,
+        seen=_numbers(seen),
+        design=np.empty((0, data.shape[1])) if design is None else _numbers(design),
+        derived={d.name: pool.affine() for d in model.deterministics},
+    )
+    _check_scales(density)
+    return density
+
+
+def _elements(model: pm.Model) -> tuple[list[Element], np.ndarray]:
+    """Return the free variables and the unconstrained point their priors suggest to start from."""
+    point = make_initial_point_fn(model=model, return_transformed=True, jitter_rvs=set())(0)
+    values = [np.asarray(point[model.rvs_to_values[rv].name], dtype=float) for rv in model.free_RVs]
+    begins = np.cumsum([0, *(v.size for v in values)])
+    elements = [
+        Element(rv.name, v.shape, int(b)) for rv, v, b in zip(model.free_RVs, values, begins, strict=False)
+    ]
+    return elements, np.concatenate([v.ravel() for v in values])
+
+
+def _codes(model: pm.Model, rv: Any) -> tuple[int, int]:
+    name, transform = type(rv.owner.op).__name__, type(model.rvs_to_transforms[rv]).__name__
+    if name not in _DENSITIES or _DENSITIES[name][1] != _TRANSFORMS.get(transform):
+        msg = f"{name} of {rv.name!r} under {transform}"
+        raise UnreadableGraphError(msg)
+    return _DENSITIES[name]
+
+
+def _parameters(rv: Any) -> list[Any]:
+    """Return the two parameters of a prior; a density that has one gets a first of no meaning."""
+    parameters = list(rv.owner.op.dist_params(rv.owner))
+    if type(rv.owner.op).__name__ == "HalfNormalRV" and np.any(_numbers(parameters[0]) != 0.0):
+        msg = f"a location of {rv.name!r}"
+        raise UnreadableGraphError(msg)
+    return [parameters[0], parameters[-1]]
+
+
+def _inputs(observed: Any) -> list[Any]:
+    """Return the likelihood's parameters, then its design (or None) and its mask."""
+    inputs = list(observed.owner.op.dist_params(observed.owner))
+    return inputs if type(observed.owner.op).__name__ == "FactorStudentT" else [*inputs[:-1], None, inputs[-1]]
+
+
+def _numbers(variable: Any) -> np.ndarray:
+    return np.asarray(variable.eval(), dtype=float)
+
+
+class _Pool:
+    """Reads expressions, in their order, as places in the pool of values.
+
+    Parameters
+    ----------
+    model : pm.Model
+    elements : list of Element
+    expressions : list of tensor
+    """
+
+    def __init__(self, model: pm.Model, elements: list[Element], expressions: list[Any]) -> None:
+        self.n = elements[-1].where.stop
+        self.constants: list[float] = []
+        self._known: dict[float, int] = {}
+        free = set(model.free_RVs)
+        self._roots = [_root(x, free) is not None for x in expressions]
+        stand_ins = [rv.type() for rv in model.free_RVs]
+        replaced = clone_replace(
+            expressions, dict(zip(model.free_RVs, stand_ins, strict=True)), rebuild_strict=False
+        )
+        evaluate = pytensor.function(stand_ins, replaced, mode="FAST_COMPILE", on_unused_input="ignore")
+        numbers = [np.arange(e.begin, e.where.stop, dtype=float).reshape(e.shape) for e in elements]
+        at = [evaluate(*x) for x in ([0.0 * n for n in numbers], [1.0 + 0.0 * n for n in numbers], numbers)]
+        self._at = iter(zip(self._roots, *at, strict=True))
+
+    def affine(self) -> Affine:
+        """Read the next expression as shift + factor * value[source]."""
+        moves, zero, one, number = next(self._at)
+        if not moves:
+            shift = np.asarray(zero, dtype=float)
+            # A source is needed to point at; a constant of 1 keeps inf out of the product.
+            return Affine(np.full(shift.shape, self._constant(1.0)), np.zeros(shift.shape), shift)
+        factor = one - zero
+        source = np.rint((number - zero) / factor).astype(np.int64)
+        return Affine(source, factor, zero)
+
+    def places(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Read the next expression as places of plain values, repeated to `shape` and flat."""
+        moves, zero, one, number = next(self._at)
+        if not moves:
+            flat = np.broadcast_to(zero, shape).ravel()
+            return np.array([self._constant(float(x)) for x in flat], dtype=np.int64)
+        if np.any(zero != 0.0) or np.any(one != 1.0):
+            msg = "a prior's parameter that is computed from another variable"
+            raise UnreadableGraphError(msg)
+        return np.broadcast_to(np.rint(number).astype(np.int64), shape).ravel()
+
+    def _constant(self, x: float) -> int:
+        if x not in self._known:
+            self._known[x] = self.n + len(self.constants)
+            self.constants.append(x)
+        return self._known[x]
+
+
+def _root(x: Any, free: set[Any]) -> Any:
+    """Return the one free variable that `x` moves, shifts or scales; None if `x` is constant."""
+    if x in free:
+        return x
+    if x.owner is None:
+        return None
+    op = getattr(x.owner.op, "scalar_op", x.owner.op)
+    name = type(op).__name__
+    if name in _MOVES:
+        return _root(x.owner.inputs[_MOVES[name]], free)
+    roots = [r for r in (_root(i, free) for i in x.owner.inputs) if r is not None]
+    if len(roots) > 1 or (roots and name not in _LINEAR and name not in ("Shape", "Shape_i")):
+        msg = f"{name} of {', '.join(r.name for r in roots)}"
+        raise UnreadableGraphError(msg)
+    return roots[0] if roots and name in _LINEAR else None
+
+
+def _check_scales(density: Density) -> None:
+    """Second parameters are scales: their logarithm comes with their value, if they are positive."""
+    second = density.second
+    transform = np.append(density.transform, np.where(density.constants > 0.0, kernels.LOG, kernels.IDENTITY))
+    if np.any(transform[second] == kernels.IDENTITY):
+        names = [e.name for e in density.elements if np.any(transform[second[e.where]] == kernels.IDENTITY)]
+        msg = f"a scale that need not be positive, of {', '.join(names)}"
+        raise UnreadableGraphError(msg)
