@@ -1,13 +1,8 @@
 """`run_demo`: the whole straight line on a simulated market, from prices nobody paid to a report.
 
-It is what `bayesfactor demo` runs. Sizes and seed are such that both fits converge. Compiling takes
-one core and most of the time, so the second model is fitted in a process of its own.
+It is what `bayesfactor demo` runs. Sizes and seed are such that both fits converge.
 """
 
-import json
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +18,7 @@ from bayesfactor.compare import compare
 from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import MissingFileError
 from bayesfactor.fit import fit
-from bayesfactor.keep import load, save
+from bayesfactor.keep import save
 from bayesfactor.report import report
 from bayesfactor.risk import decompose_risk
 from bayesfactor.simulate import simulate_panel
@@ -114,8 +109,10 @@ def run_demo(
     with step("simulate"):
         panel, truth = simulate_panel(**market)
     options = {"random_seed": random_seed, "progressbar": False, **(sample or {})}
-    with step(f"fit {' and '.join(MODELS)}"), _apart(MODELS[1], market, options) as other:
-        trees = {MODELS[0]: fit(MODELS[0], panel, **options), MODELS[1]: other()}
+    trees = {}
+    for name in MODELS:
+        with step(f"fit {name}"):
+            trees[name] = fit(name, panel, **options)
     with step("diagnose"):
         diagnoses = {name: diagnose(tree) for name, tree in trees.items()}
     with step("compare"):
@@ -139,35 +136,3 @@ def run_demo(
             diagnosis=diagnoses[MODELS[0]],
         )
     return Demo(folder, panel, truth, trees, diagnoses, comparison, risk, seconds)
-
-
-def fit_apart(job: str, path: str) -> None:
-    """Fit what `job` says to the market that `job` says, and save it: the body of the other process."""
-    model, market, options = json.loads(job)
-    save(fit(model, simulate_panel(**market)[0], **options), path)
-
-
-@contextmanager
-def _apart(
-    model: str, market: dict[str, int], options: dict[str, Any]
-) -> Iterator[Callable[[], xr.DataTree]]:
-    """Start a fit in another process; what is yielded waits for it and returns its tree."""
-    code = "import sys; from bayesfactor.demo import fit_apart; fit_apart(*sys.argv[1:])"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "fit.nc"
-        command = [sys.executable, "-c", code, json.dumps([model, market, options]), str(path)]
-        process = subprocess.Popen(  # noqa: S603 - our own code, no shell
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-        def result() -> xr.DataTree:
-            if process.wait() == 0:
-                return load(path)
-            # Done again here, where its error can be seen.
-            return fit(model, simulate_panel(**market)[0], **options)
-
-        try:
-            yield result
-        finally:
-            process.kill()
-            process.wait()

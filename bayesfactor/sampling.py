@@ -79,15 +79,14 @@ def sample(model: Any, options: SampleOptions, key: tuple[int, int], *, label: s
 def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataTree:
     import nutpie
 
+    density: Density | None = None
     try:
         density = read_density(model)
+        compiled = _for_nutpie(density)
     except UnreadableGraphError as reason:
-        density = None
         if options.progressbar:
             print(f"Compiling the graph of the {label}, which holds {reason}", flush=True)  # noqa: T201
         compiled = nutpie.compile_pymc_model(model)
-    else:
-        compiled = _for_nutpie(density)
     if options.progressbar:
         print(f"Sampling {label} ({compiled.n_dim} parameters)", flush=True)  # noqa: T201
     raw = nutpie.sample(

@@ -1,6 +1,8 @@
 """What the sampler calls: C functions of an unconstrained point, their data behind one address.
 
 The table they are given is a row of int64: sizes, then the addresses of a `Density`'s arrays.
+No exception can leave a C function, so divisions by zero give infinities, and what is not finite is
+refused at the end.
 """
 
 from enum import IntEnum
@@ -38,22 +40,22 @@ def _floats(typingctx, address):
     return types.voidptr(address), codegen
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _reals(at, which, n):
     return carray(_floats(at[which]), (n,), np.float64)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _whole(at, which, n):
     return carray(_floats(at[which]), (n,), np.int64)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _matrix(at, which, n, m):
     return carray(_floats(at[which]), (n, m), np.float64)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _values(x, at):
     """Return the pool of values, their logs, and an empty slope."""
     n, m = x.shape[0], at[At.N_CONSTANTS]
@@ -64,7 +66,7 @@ def _values(x, at):
     return value, log_value, np.zeros(n + m)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _arguments(value, at):
     """Return the likelihood's arguments, each shift + factor * value[source], one behind the other."""
     n = at[At.N_ARGUMENTS]
@@ -76,7 +78,7 @@ def _arguments(value, at):
     return arguments
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _collect(slope, at, begin, derivative):
     """Add a likelihood's derivative in some of its arguments to the slope of their sources."""
     n = at[At.N_ARGUMENTS]
@@ -85,7 +87,7 @@ def _collect(slope, at, begin, derivative):
         slope[source[begin + j]] += factor[begin + j] * derivative[j]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _finish(likelihood, x, value, log_value, slope, gradient, at, logp):
     n = x.shape[0]
     transform, density = _whole(at, At.TRANSFORM, n), _whole(at, At.DENSITY, n)
@@ -107,7 +109,7 @@ _LOGP = types.int64(
 )
 
 
-@cfunc(_LOGP, cache=True)
+@cfunc(_LOGP, cache=True, error_model="numpy")
 def static_logp(dim, x_, gradient_, logp_, table):
     """Log posterior density of the static law and its gradient."""
     n = np.int64(dim)
@@ -133,7 +135,7 @@ def static_logp(dim, x_, gradient_, logp_, table):
     return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
 
 
-@cfunc(_LOGP, cache=True)
+@cfunc(_LOGP, cache=True, error_model="numpy")
 def elliptical_logp(dim, x_, gradient_, logp_, table):
     """Log posterior density of elliptical columns and its gradient."""
     n = np.int64(dim)

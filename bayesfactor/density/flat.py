@@ -1,6 +1,7 @@
 """`Density`: the joint density of one graph as plain arrays that compiled code runs over."""
 
 from collections.abc import Mapping
+from ctypes import POINTER, c_double, c_int64
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from math import prod
@@ -134,15 +135,18 @@ class Density:
             At.DESIGN: self.design,
         }
 
+    def call(self, x: np.ndarray) -> tuple[int, float, np.ndarray]:
+        """Return what the sampler sees at x: 0 or why the point is refused, log density, gradient."""
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        gradient, logp = np.full_like(x, np.nan), np.full(1, np.nan)
+        real = [a.ctypes.data_as(POINTER(c_double)) for a in (x, gradient, logp)]
+        table = self.table.ctypes.data_as(POINTER(c_int64))
+        code = LIKELIHOODS[self.likelihood].ctypes(len(x), *real, table)
+        return code, float(logp[0]), gradient
+
     def logp_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the log density of an unconstrained point, Jacobian included, and its gradient."""
-        from ctypes import POINTER, c_double, c_int64
-
-        x = np.ascontiguousarray(x, dtype=np.float64)
-        gradient, logp = np.empty_like(x), np.empty(1)
-        real = [a.ctypes.data_as(POINTER(c_double)) for a in (x, gradient, logp)]
-        LIKELIHOODS[self.likelihood].ctypes(len(x), *real, self.table.ctypes.data_as(POINTER(c_int64)))
-        return float(logp[0]), gradient
+        return self.call(x)[1:]
 
     def draws(self, points: np.ndarray) -> dict[str, np.ndarray]:
         """Return free and derived variables (draw, *shape) of unconstrained points (draw, element)."""
@@ -153,7 +157,10 @@ class Density:
     def points(self, draws: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return unconstrained points (draw, element) of free variables (draw, *shape)."""
         x = np.concatenate([draws[e.name].reshape(len(draws[e.name]), -1) for e in self.elements], axis=1)
-        for code, unconstrain in ((kernels.LOG, np.log), (kernels.LOG_ODDS, lambda p: np.log(p) - np.log1p(-p))):
+        for code, unconstrain in (
+            (kernels.LOG, np.log),
+            (kernels.LOG_ODDS, lambda p: np.log(p) - np.log1p(-p)),
+        ):
             at = self.transform == code
             x[:, at] = unconstrain(x[:, at])
         return x

@@ -37,7 +37,7 @@ IDENTITY, LOG, LOG_ODDS = range(3)
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def pool(x, transform, value, log_value):
     """Fill the head of `value` and `log_value` from the unconstrained point x."""
     for j in range(x.shape[0]):
@@ -51,7 +51,7 @@ def pool(x, transform, value, log_value):
             value[j] = x[j]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _element(density, v, u, a, b, log_b, x):
     """Return log density of one value v and its derivatives in the unconstrained x, in a and in b.
 
@@ -85,7 +85,7 @@ def _element(density, v, u, a, b, log_b, x):
     return logp, a - (a + b) * v, u - digamma(a) + both, log_rest - digamma(b) + both
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def prior(x, value, log_value, transform, density, first, second, slope, gradient):
     """Return the log prior density of x and add its gradient.
 
@@ -105,7 +105,9 @@ def prior(x, value, log_value, transform, density, first, second, slope, gradien
     n = x.shape[0]
     for j in range(n):
         a, b = first[j], second[j]
-        logp, dx, da, db = _element(density[j], value[j], log_value[j], value[a], value[b], log_value[b], x[j])
+        logp, dx, da, db = _element(
+            density[j], value[j], log_value[j], value[a], value[b], log_value[b], x[j]
+        )
         gradient[j] = dx
         slope[a] += da
         slope[b] += db
@@ -124,7 +126,7 @@ def prior(x, value, log_value, transform, density, first, second, slope, gradien
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def pool_many(points, transform, constants):
     """Return the values (draw, pool) of unconstrained points (draw, element)."""
     n_draws, n = points.shape
@@ -136,7 +138,7 @@ def pool_many(points, transform, constants):
     return values
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def prior_many(points, transform, density, first, second, constants, log_constants):
     """Return the log prior density of each value (draw, element), without the Jacobian."""
     n_draws, n = points.shape

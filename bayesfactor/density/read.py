@@ -5,6 +5,7 @@ is a constant or one other variable: shifted, scaled, indexed or repeated. Which
 is read off by evaluating the expression at zeros, at ones and at the numbers of the elements.
 """
 
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -71,7 +72,7 @@ def read_density(model: pm.Model) -> Density:
     codes = [_codes(model, rv) for rv in model.free_RVs]
     *arguments, design, seen = _inputs(observed)
     priors = [_parameters(rv) for rv in model.free_RVs]
-    pool = _Pool(model, elements, [*sum(priors, []), *arguments, *model.deterministics])
+    pool = _Pool(model, elements, [*chain(*priors), *arguments, *model.deterministics])
     stand = [pool.places(e.shape) for e in elements for _ in range(2)]
     affine = [pool.affine() for _ in arguments]
     sizes = [e.where.stop - e.begin for e in elements]
@@ -126,7 +127,9 @@ def _parameters(rv: Any) -> list[Any]:
 def _inputs(observed: Any) -> list[Any]:
     """Return the likelihood's parameters, then its design (or None) and its mask."""
     inputs = list(observed.owner.op.dist_params(observed.owner))
-    return inputs if type(observed.owner.op).__name__ == "FactorStudentT" else [*inputs[:-1], None, inputs[-1]]
+    return (
+        inputs if type(observed.owner.op).__name__ == "FactorStudentT" else [*inputs[:-1], None, inputs[-1]]
+    )
 
 
 def _numbers(variable: Any) -> np.ndarray:

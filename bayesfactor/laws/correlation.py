@@ -13,7 +13,7 @@ from numba import njit
 __all__ = ["beta_shapes", "correlation", "partial_cholesky"]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def partial_cholesky(partial, n):
     """Return the lower Cholesky factor (n, n) of the correlation matrix of `partial` (n (n-1) / 2)."""
     chol = np.zeros((n, n))

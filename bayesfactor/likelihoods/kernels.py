@@ -19,7 +19,7 @@ _LOG_2PI = math.log(2.0 * math.pi)
 _FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
 
 
-@njit(cache=True, nogil=True, inline="never")
+@njit(cache=True, nogil=True, error_model="numpy", inline="never")
 def digamma(x: float) -> float:
     """Return psi(x) for x > 0: recurrence up to 10, then the asymptotic series."""
     shift = 0.0
@@ -34,7 +34,7 @@ def digamma(x: float) -> float:
     return shift + math.log(x) - 0.5 / x - series
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
 def _sum_of_logs(q):
     """Sum log q, one logarithm for eight terms (each below 1e38, so products stay finite)."""
     total = 0.0
@@ -49,7 +49,7 @@ def _sum_of_logs(q):
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
 def _residuals(row, seen, factors, first, alpha, loadings, e):
     """Fill e with the residuals, 0 where not seen."""
     for t in range(e.shape[0]):
@@ -64,7 +64,7 @@ def _residuals(row, seen, factors, first, alpha, loadings, e):
         e[t] *= seen[t]
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
 def _weigh(e, q, inv):
     """Replace e by e / q with q = 1 + e^2 inv; return the sum of e^2 / q."""
     total = 0.0
@@ -78,7 +78,7 @@ def _weigh(e, q, inv):
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
 def _sum(x):
     total = 0.0
     for t in range(x.shape[0]):
@@ -86,7 +86,7 @@ def _sum(x):
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
 def _dot(x, y):
     total = 0.0
     for t in range(x.shape[0]):
@@ -94,7 +94,7 @@ def _dot(x, y):
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
 def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
     """Return the total log-likelihood and its gradients.
 
@@ -159,7 +159,7 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
     return logp, d_alpha, d_loadings, d_sigma, d_nu
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def elliptical_kernel(values, seen, location, scale, partial, nu):
     """Return the log-likelihood of multivariate t columns and its gradients.
 
@@ -240,7 +240,7 @@ def elliptical_kernel(values, seen, location, scale, partial, nu):
     return logp, first[:, 0].copy(), d_scale, d_partial, d_nu
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _solve_transposed(chol, x):
     """Solve chol' y = x for lower-triangular `chol`, in place."""
     n = chol.shape[0]

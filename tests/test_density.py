@@ -1,0 +1,155 @@
+"""The read density against the graph it was read from, for every card and every kind of part."""
+
+import numpy as np
+import nutpie
+import pymc as pm
+import pytest
+
+import bayesfactor as bf
+from bayesfactor import sampling
+from bayesfactor.density import UnreadableGraphError, read_density
+from bayesfactor.structures import STRUCTURES
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return bf.simulate_panel(n_assets=5, n_days=60, n_factors=2, n_groups=2, missing=0.05, random_seed=3)[0]
+
+
+def graphs(model, panel):
+    return {"returns": model.build(panel), "factors": model.build_factor_law(panel)}
+
+
+def compare(graph, *, spread=0.5, tolerance=1e-9):
+    """Hold value, gradient, draws and log prior against PyMC's own, interpreted, at random points."""
+    density = read_density(graph)
+    plain = graph.logp_dlogp_function(ravel_inputs=True, mode="FAST_COMPILE")
+    values = graph.compile_fn(graph.unobserved_value_vars, inputs=graph.value_vars, mode="FAST_COMPILE")
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x = density.start + spread * rng.normal(size=density.n_dim)
+        value, gradient = density.logp_and_gradient(x)
+        expected, slope = plain(x)
+        assert value == pytest.approx(float(expected), rel=tolerance)
+        np.testing.assert_allclose(gradient, slope, rtol=tolerance, atol=tolerance * np.abs(slope).max())
+        draws = density.draws(x[None])
+        point = {
+            graph.rvs_to_values[rv].name: x[e.where].reshape(e.shape)
+            for rv, e in zip(graph.free_RVs, density.elements, strict=True)
+        }
+        named = dict(zip([v.name for v in graph.unobserved_value_vars], values(point), strict=True))
+        for name, drawn in draws.items():
+            np.testing.assert_allclose(drawn[0], named[name], rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(density.points(draws)[0], x, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", bf.list_models())
+@pytest.mark.parametrize("which", ["returns", "factors"])
+def test_registered_graphs_are_read(name, which, panel):
+    compare(graphs(bf.get_model(name), panel)[which])
+
+
+PARTS = {
+    "half normal": {"sigma": {"dist": "HalfNormal", "dims": ["asset"], "kwargs": {"sigma": 0.7}}},
+    "exponential": {"sigma": {"dist": "Exponential", "dims": ["asset"], "kwargs": {"scale": 0.7}}},
+    "gamma": {
+        "nu": {
+            "dist": "Gamma",
+            "dims": ["asset"],
+            "transform": "above_two",
+            "kwargs": {"alpha": 2, "beta": 0.3},
+        }
+    },
+    "half normal above": {
+        "alpha": {
+            "dist": "Normal",
+            "dims": ["asset"],
+            "kwargs": {"mu": 0, "sigma": {"dist": "HalfNormal", "kwargs": {"sigma": 0.1}}},
+        }
+    },
+    "one for all": {"sigma": {"dist": "LogNormal", "kwargs": {"mu": -0.7, "sigma": 0.5}}},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_other_priors_are_read(part, panel):
+    compare(bf.get_model("hierarchical-t", priors=PARTS[part]).build(panel))
+
+
+UNREADABLE = {
+    "density": {"sigma": {"dist": "HalfCauchy", "dims": ["asset"], "kwargs": {"beta": 0.5}}},
+    "offsets": {
+        "alpha": {
+            "dist": "Normal",
+            "dims": ["asset"],
+            "centered": False,
+            "kwargs": {"mu": 0, "sigma": {"dist": "HalfNormal", "kwargs": {"sigma": 0.1}}},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("part", UNREADABLE)
+def test_other_parts_are_named_and_refused(part, panel):
+    graph = bf.get_model("hierarchical-t", priors=UNREADABLE[part]).build(panel)
+    with pytest.raises(UnreadableGraphError, match={"density": "HalfCauchyRV", "offsets": "Mul"}[part]):
+        read_density(graph)
+
+
+def test_a_scale_that_may_be_negative_is_refused():
+    with pm.Model() as graph:
+        scale = pm.Normal("scale")
+        pm.Normal("x", 0.0, scale)
+        pm.Normal("y", 0.0, 1.0, observed=[1.0])
+    with pytest.raises(UnreadableGraphError, match="NormalRV"):
+        read_density(graph)
+
+
+def test_log_prior_is_that_of_pymc(panel):
+    for graph in graphs(bf.get_model("hierarchical-t"), panel).values():
+        options = sampling.SampleOptions(draws=30, tune=30, chains=2, target_accept=0.8, progressbar=False)
+        tree = sampling.sample(graph, options, (1, 0), label="x")
+        own = sampling.log_prior(graph, tree)
+        plain = sampling._compiled_log_prior(graph, tree)
+        assert set(own.data_vars) == set(plain.data_vars)
+        for name in own.data_vars:
+            np.testing.assert_allclose(own[name].values, plain[name].values, rtol=1e-6, atol=1e-6)
+
+
+def test_far_points_are_refused_not_returned(panel):
+    for graph in graphs(bf.get_model("hierarchical-t"), panel).values():
+        density = read_density(graph)
+        for shift in (1e3, -1e3):
+            code, value, gradient = density.call(density.start + shift)
+            assert code in (3, 4)
+            assert not (np.isfinite(value) and np.isfinite(gradient).all())
+
+
+def test_structures_that_ship_need_no_compiler():
+    assert set(STRUCTURES) == {"static"}, "a new structure: add its graphs to these tests"
+
+
+@pytest.mark.slow
+def test_read_and_compiled_graphs_have_the_same_posterior(panel):
+    """Means agree within Monte-Carlo error of two samplers that share no compiled code."""
+    graph = bf.get_model("hierarchical-t").build(panel)
+    options = sampling.SampleOptions(draws=2000, tune=1000, chains=4, target_accept=0.95, progressbar=False)
+    own = sampling.sample(graph, options, (1, 0), label="x")["posterior"]
+    raw = nutpie.sample(
+        nutpie.compile_pymc_model(graph),
+        draws=2000,
+        tune=1000,
+        chains=4,
+        target_accept=0.95,
+        seed=5,
+        progress_bar=False,
+    )["posterior"]
+    import arviz as az
+
+    for name in own.data_vars:
+        gap = own[name].mean(("chain", "draw")).values - raw[name].mean(("chain", "draw")).values
+        error = np.hypot(
+            az.mcse(own[name].to_dataset(name=name))[name].values,
+            az.mcse(raw[name].to_dataset(name=name))[name].values,
+        )
+        assert np.max(np.abs(gap) / error) < 5.0, name
