@@ -1,7 +1,7 @@
 """One graph, one call of a sampler: the only place that knows nutpie and pathfinder."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -77,19 +77,36 @@ def sample(model: Any, options: SampleOptions, key: tuple[int, int], *, label: s
 
 
 def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataTree:
-    import nutpie
-
     density: Density | None = None
     try:
         density = read_density(model)
-        compiled = _for_nutpie(density)
     except UnreadableGraphError as reason:
+        import nutpie
+
         if options.progressbar:
             print(f"Compiling the graph of the {label}, which holds {reason}", flush=True)  # noqa: T201
         compiled = nutpie.compile_pymc_model(model)
+    else:
+        if options.tune and density.hierarchical.any():
+            density = _after_pilot(density, options, seed)
+        compiled = _for_nutpie(density)
     if options.progressbar:
         print(f"Sampling {label} ({compiled.n_dim} parameters)", flush=True)  # noqa: T201
-    raw = nutpie.sample(
+    raw = _run(compiled, options, seed)
+    stats = raw[s.SAMPLE_STATS].to_dataset()
+    stats = stats[list(_STATS)].rename(_STATS)
+    for name in ("tree_depth", "n_steps"):
+        stats[name] = stats[name].astype("int64")
+    posterior = raw[s.POSTERIOR].to_dataset()
+    if density is not None:
+        posterior = _named(density, posterior[_POINT].values, model)
+    return xr.DataTree.from_dict({s.POSTERIOR: _clean(posterior), s.SAMPLE_STATS: stats})
+
+
+def _run(compiled: Any, options: SampleOptions, seed: int) -> Any:
+    import nutpie
+
+    return nutpie.sample(
         compiled,
         draws=options.draws,
         tune=options.tune,
@@ -101,14 +118,23 @@ def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataT
         target_accept=options.target_accept,
         maxdepth=options.max_treedepth,
     )
-    stats = raw[s.SAMPLE_STATS].to_dataset()
-    stats = stats[list(_STATS)].rename(_STATS)
-    for name in ("tree_depth", "n_steps"):
-        stats[name] = stats[name].astype("int64")
-    posterior = raw[s.POSTERIOR].to_dataset()
-    if density is not None:
-        posterior = _named(density, posterior[_POINT].values, model)
-    return xr.DataTree.from_dict({s.POSTERIOR: _clean(posterior), s.SAMPLE_STATS: stats})
+
+
+_PILOT: Final[dict[str, Any]] = {
+    "chains": 2,
+    "tune": 200,
+    "draws": 100,
+    "target_accept": 0.8,
+    "progressbar": False,
+}
+
+
+def _after_pilot(density: Density, options: SampleOptions, seed: int) -> Density:
+    """Return the density in the form, and started at the place, that a short run of it suggests."""
+    few = replace(options, **_PILOT)
+    raw = _run(_for_nutpie(density), replace(few, tune=min(few.tune, options.tune)), seed + 1)
+    points = raw[s.POSTERIOR][_POINT].values
+    return density.parametrised(points.reshape(-1, points.shape[-1]))
 
 
 _POINT: Final = "point"
@@ -122,7 +148,7 @@ def _for_nutpie(density: Density) -> Any:
     n = density.n_dim
 
     def initial_point(seed: int | None) -> np.ndarray:
-        return density.start + np.random.default_rng(seed).uniform(-1.0, 1.0, n)
+        return density.start + density.jitter * np.random.default_rng(seed).uniform(-1.0, 1.0, n)
 
     return CompiledPyMCModel(
         dims={},

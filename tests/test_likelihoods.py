@@ -190,3 +190,28 @@ def test_ops_know_which_inputs_matter():
         pattern = op.connection_pattern(None)
         assert len(pattern) == op.n_data + len(op.ranks)
         assert [row[0] for row in pattern] == [False] * op.n_data + [True] * len(op.ranks)
+
+
+@pytest.mark.parametrize("n_times", [1, 7, 8, 511, 512, 513, 1024, 1100])
+def test_pieces_of_any_length_add_up(n_times):
+    returns, _, *rest = problem(n=4, t=1100, k=5)
+    seen = np.random.default_rng(1).uniform(size=returns.shape) < 0.8
+    args = [x[..., :n_times].copy() for x in (returns, seen.astype(float), rest[0])] + rest[1:]
+    assert static_kernel(*args)[0] == pytest.approx(scipy_value(*args), rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [1e20, 1e30, 1e150])
+def test_residuals_beyond_all_bounds_keep_their_value(size):
+    """Products of eight overflow here; the sum of logs must not."""
+    returns, seen, factors, alpha, loadings, sigma, nu = problem(n=4, t=64, k=1)
+    returns[1, 20:40] = size
+    args = (returns, np.ones_like(seen), factors, alpha, loadings, sigma, nu)
+    got = static_kernel(*args)[0]
+    expected = scipy_value(*args)
+    assert got == pytest.approx(expected, rel=1e-10)
+
+
+def test_what_is_not_a_number_stays_so():
+    args = list(problem(n=4, t=64, k=1))
+    args[5][0] = np.nan
+    assert not np.isfinite(static_kernel(*args)[0])

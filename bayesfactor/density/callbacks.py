@@ -23,9 +23,9 @@ class At(IntEnum):
     """Where things stand in the table."""
 
     N_CONSTANTS, N_ARGUMENTS, N_ROWS, N_TIMES, N_FACTORS = range(5)
-    TRANSFORM, DENSITY, FIRST, SECOND = range(5, 9)
-    CONSTANTS, LOG_CONSTANTS, SOURCE, FACTOR, SHIFT = range(9, 14)
-    DATA, SEEN, DESIGN = range(14, 17)
+    TRANSFORM, DENSITY, FIRST, SECOND, WEIGHT = range(5, 10)
+    CONSTANTS, LOG_CONSTANTS, SOURCE, FACTOR, SHIFT = range(10, 15)
+    DATA, SEEN, DESIGN = range(15, 18)
 
 
 _SIZE: Final = len(At)
@@ -62,7 +62,8 @@ def _values(x, at):
     value, log_value = np.empty(n + m), np.zeros(n + m)
     value[n:] = _reals(at, At.CONSTANTS, m)
     log_value[n:] = _reals(at, At.LOG_CONSTANTS, m)
-    pool(x, _whole(at, At.TRANSFORM, n), value, log_value)
+    first, second = _whole(at, At.FIRST, n), _whole(at, At.SECOND, n)
+    pool(x, _whole(at, At.TRANSFORM, n), first, second, _reals(at, At.WEIGHT, n), value, log_value)
     return value, log_value, np.zeros(n + m)
 
 
@@ -92,7 +93,10 @@ def _finish(likelihood, x, value, log_value, slope, gradient, at, logp):
     n = x.shape[0]
     transform, density = _whole(at, At.TRANSFORM, n), _whole(at, At.DENSITY, n)
     first, second = _whole(at, At.FIRST, n), _whole(at, At.SECOND, n)
-    total = likelihood + prior(x, value, log_value, transform, density, first, second, slope, gradient)
+    weight = _reals(at, At.WEIGHT, n)
+    total = likelihood + prior(
+        x, value, log_value, transform, density, first, second, weight, slope, gradient
+    )
     logp[0] = total
     for j in range(n):
         if not np.isfinite(gradient[j]):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from ctypes import POINTER, c_double, c_int64
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from math import prod
 from typing import Any, ClassVar, Final
@@ -58,9 +58,9 @@ class Density:
     ----------
     elements : tuple of Element
         Free variables in order.
-    start : ndarray (element)
-        Unconstrained point to start from.
-    transform, density, first, second : ndarray (element)
+    start, jitter : ndarray (element)
+        Unconstrained point to start from, and how far at most to either side of it.
+    transform, density, first, second, weight : ndarray (element)
         See `kernels.prior`.
     constants : ndarray
         The tail of the pool.
@@ -76,10 +76,12 @@ class Density:
 
     elements: tuple[Element, ...]
     start: np.ndarray
+    jitter: np.ndarray
     transform: np.ndarray
     density: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    weight: np.ndarray
     constants: np.ndarray
     likelihood: str
     arguments: Affine
@@ -125,6 +127,7 @@ class Density:
             At.DENSITY: self.density,
             At.FIRST: self.first,
             At.SECOND: self.second,
+            At.WEIGHT: self.weight,
             At.CONSTANTS: self.constants,
             At.LOG_CONSTANTS: self.log_constants,
             At.SOURCE: np.ascontiguousarray(arguments.source, dtype=np.int64),
@@ -150,33 +153,51 @@ class Density:
 
     def draws(self, points: np.ndarray) -> dict[str, np.ndarray]:
         """Return free and derived variables (draw, *shape) of unconstrained points (draw, element)."""
-        values = kernels.pool_many(np.ascontiguousarray(points), self.transform, self.constants)
+        values = self._values(points)
         free = {e.name: values[:, e.where].reshape(-1, *e.shape) for e in self.elements}
         return free | {name: affine(values) for name, affine in self.derived.items()}
 
-    def points(self, draws: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return unconstrained points (draw, element) of free variables (draw, *shape)."""
-        x = np.concatenate([draws[e.name].reshape(len(draws[e.name]), -1) for e in self.elements], axis=1)
-        for code, unconstrain in (
-            (kernels.LOG, np.log),
-            (kernels.LOG_ODDS, lambda p: np.log(p) - np.log1p(-p)),
-        ):
-            at = self.transform == code
-            x[:, at] = unconstrain(x[:, at])
-        return x
+    def _values(self, points: np.ndarray) -> np.ndarray:
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        form = (self.transform, self.first, self.second, self.weight)
+        return kernels.pool_many(points, *form, self.constants, self.log_constants)
 
     def log_prior(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the log prior density of each element of the free variables (draw, *shape)."""
-        each = kernels.prior_many(
-            self.points(draws),
-            self.transform,
-            self.density,
-            self.first,
-            self.second,
-            self.constants,
-            self.log_constants,
-        )
+        n = len(draws[self.elements[0].name])
+        free = [draws[e.name].reshape(n, -1) for e in self.elements]
+        values = np.concatenate([*free, np.broadcast_to(self.constants, (n, len(self.constants)))], axis=1)
+        each = kernels.prior_many(values, self.density, self.first, self.second)
         return {e.name: each[:, e.where].reshape(-1, *e.shape) for e in self.elements}
+
+    @property
+    def hierarchical(self) -> np.ndarray:
+        """Which elements are normal with a scale that is sampled: their form can be chosen."""
+        normal = np.isin(self.density, (kernels.NORMAL, kernels.LOG_NORMAL))
+        return normal & (self.second < self.n_dim)
+
+    def parametrised(self, points: np.ndarray) -> "Density":
+        """Return the same density in the form that suits the data, as a pilot run of it saw them.
+
+        Given m and s, a normal element of which the data say nothing has the variance s^2 of its prior,
+        one of which they say everything 0. The centred form suits the latter, so the weight is 1 minus
+        that share of variance. The new density starts where the pilot was, twice as wide.
+
+        Parameters
+        ----------
+        points : ndarray (draw, element)
+            Of the pilot, in this density's own form.
+        """
+        values = self._values(points)
+        weight = self.weight.copy()
+        for j in np.flatnonzero(self.hierarchical):
+            u = np.log(values[:, j]) if self.density[j] == kernels.LOG_NORMAL else values[:, j]
+            m, scale = values[:, self.first[j]], values[:, self.second[j]]
+            given = np.stack([np.ones_like(m), m, np.log(scale)], axis=1)
+            left = (u - given @ np.linalg.lstsq(given, u)[0]).var()
+            weight[j] = 1.0 - min(1.0, left / np.median(scale) ** 2)
+        anew = kernels.point_many(values, self.transform, self.first, self.second, weight)
+        return replace(self, weight=weight, start=anew.mean(axis=0), jitter=2.0 * anew.std(axis=0))
 
 
 _DTYPES: Final[dict[str, Any]] = {

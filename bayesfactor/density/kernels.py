@@ -5,7 +5,12 @@ densities, whose parameters are other elements or constants. So the graph become
 density, where its parameters stand) and one loop reads them. It is compiled once per machine, not
 once per model.
 
-The values of all elements lie in one pool, constants behind them: `value` and `log_value`.
+The values of all elements lie in one pool, constants behind them: `value` and `log_value`. An
+element stands behind its parameters, so values are made in order and derivatives in reverse.
+
+A normal element with location m and scale s moves in x with u = m + s^(1 - w) (x - w m), where u is
+the value or its logarithm: weight w = 1 is the centred form, w = 0 the non-centred one (Papaspiliopoulos,
+Roberts and Skold 2007, sec. 2; Gorinova, Moore and Hoffman 2020, eq. 4).
 """
 
 import math
@@ -25,6 +30,7 @@ __all__ = [
     "LOG_NORMAL",
     "LOG_ODDS",
     "NORMAL",
+    "point_many",
     "pool",
     "pool_many",
     "prior",
@@ -38,25 +44,29 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pool(x, transform, value, log_value):
+def pool(x, transform, first, second, weight, value, log_value):
     """Fill the head of `value` and `log_value` from the unconstrained point x."""
     for j in range(x.shape[0]):
+        u = x[j]
+        if weight[j] < 1.0:
+            m = value[first[j]]
+            u = m + math.exp((1.0 - weight[j]) * log_value[second[j]]) * (u - weight[j] * m)
         if transform[j] == LOG:
-            value[j] = math.exp(x[j])
-            log_value[j] = x[j]
+            value[j] = math.exp(u)
+            log_value[j] = u
         elif transform[j] == LOG_ODDS:
-            log_value[j] = -math.log1p(math.exp(-x[j])) if x[j] > 0.0 else x[j] - math.log1p(math.exp(x[j]))
+            log_value[j] = -math.log1p(math.exp(-u)) if u > 0.0 else u - math.log1p(math.exp(u))
             value[j] = math.exp(log_value[j])
         else:
-            value[j] = x[j]
+            value[j] = u
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _element(density, v, u, a, b, log_b, x):
+def _element(density, v, u, rest, a, b, log_b):
     """Return log density of one value v and its derivatives in the unconstrained x, in a and in b.
 
     The density is that of v; the derivative in x is that of the density of x, Jacobian included.
-    u is log v where v > 0.
+    u is log v and `rest` log(1 - v), where they exist.
     """
     if density == NORMAL:
         z = (v - a) / b
@@ -64,34 +74,26 @@ def _element(density, v, u, a, b, log_b, x):
     if density == LOG_NORMAL:
         z = (u - a) / b
         return -0.5 * z * z - log_b - _HALF_LOG_2PI - u, -z / b, z / b, (z * z - 1.0) / b
+    z = v / b
     if density == HALF_NORMAL:
-        z = v / b
-        return (
-            -0.5 * z * z - log_b - _HALF_LOG_2PI + math.log(2.0),
-            1.0 - z * z,
-            0.0,
-            (z * z - 1.0) / b,
-        )
+        return math.log(2.0) - 0.5 * z * z - log_b - _HALF_LOG_2PI, 1.0 - z * z, 0.0, (z * z - 1.0) / b
     if density == EXPONENTIAL:
-        z = v / b
         return -z - log_b, 1.0 - z, 0.0, (z - 1.0) / b
     if density == GAMMA:
-        z = v / b
         logp = (a - 1.0) * u - z - math.lgamma(a) - a * log_b
         return logp, a - z, u - digamma(a) - log_b, (z - a) / b
-    log_rest = u - x
-    logp = (a - 1.0) * u + (b - 1.0) * log_rest + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    logp = (a - 1.0) * u + (b - 1.0) * rest + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     both = digamma(a + b)
-    return logp, a - (a + b) * v, u - digamma(a) + both, log_rest - digamma(b) + both
+    return logp, a - (a + b) * v, u - digamma(a) + both, rest - digamma(b) + both
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def prior(x, value, log_value, transform, density, first, second, slope, gradient):
-    """Return the log prior density of x and add its gradient.
+def prior(x, value, log_value, transform, density, first, second, weight, slope, gradient):
+    """Return the log prior density of x, Jacobian included, and the gradient of everything.
 
     Parameters
     ----------
-    x, transform, density : ndarray (element)
+    x, transform, density, weight : ndarray (element)
     value, log_value : ndarray (pool)
         As `pool` filled them.
     first, second : ndarray (element)
@@ -102,56 +104,77 @@ def prior(x, value, log_value, transform, density, first, second, slope, gradien
         Overwritten by the derivatives in x of everything.
     """
     total = 0.0
-    n = x.shape[0]
-    for j in range(n):
+    for j in range(x.shape[0] - 1, -1, -1):
         a, b = first[j], second[j]
-        logp, dx, da, db = _element(
-            density[j], value[j], log_value[j], value[a], value[b], log_value[b], x[j]
-        )
-        gradient[j] = dx
+        u = log_value[j]
+        pull = slope[j]
+        if transform[j] == LOG:
+            pull *= value[j]
+        elif transform[j] == LOG_ODDS:
+            pull *= value[j] * (1.0 - value[j])
+        else:
+            u = value[j]
+        if weight[j] < 1.0:
+            w, m, log_s = weight[j], value[a], log_value[b]
+            spread, shrink = math.exp((1.0 - w) * log_s), math.exp(-w * log_s)
+            z = (x[j] - w * m) * shrink
+            total -= 0.5 * z * z + w * log_s + _HALF_LOG_2PI
+            gradient[j] = pull * spread - z * shrink
+            slope[a] += pull * (1.0 - w * spread) + w * z * shrink
+            slope[b] += (pull * (1.0 - w) * (u - m) + w * (z * z - 1.0)) / value[b]
+            continue
+        rest = u - x[j]
+        logp, dx, da, db = _element(density[j], value[j], u, rest, value[a], value[b], log_value[b])
+        gradient[j] = dx + pull
         slope[a] += da
         slope[b] += db
         total += logp
         if transform[j] == LOG:
-            total += x[j]
+            total += u
         elif transform[j] == LOG_ODDS:
-            total += 2.0 * log_value[j] - x[j]
-    for j in range(n):
-        if transform[j] == LOG:
-            gradient[j] += slope[j] * value[j]
-        elif transform[j] == LOG_ODDS:
-            gradient[j] += slope[j] * value[j] * (1.0 - value[j])
-        else:
-            gradient[j] += slope[j]
+            total += u + rest
     return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pool_many(points, transform, constants):
+def pool_many(points, transform, first, second, weight, constants, log_constants):
     """Return the values (draw, pool) of unconstrained points (draw, element)."""
     n_draws, n = points.shape
     values = np.empty((n_draws, n + constants.shape[0]))
-    logs = np.empty(n)
+    logs = np.empty(n + constants.shape[0])
+    logs[n:] = log_constants
     for s in range(n_draws):
-        pool(points[s], transform, values[s], logs)
         values[s, n:] = constants
+        pool(points[s], transform, first, second, weight, values[s], logs)
     return values
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def prior_many(points, transform, density, first, second, constants, log_constants):
-    """Return the log prior density of each value (draw, element), without the Jacobian."""
-    n_draws, n = points.shape
-    out = np.empty((n_draws, n))
-    value = np.empty(n + constants.shape[0])
-    log_value = np.empty(n + constants.shape[0])
-    value[n:] = constants
-    log_value[n:] = log_constants
+def point_many(values, transform, first, second, weight):
+    """Return the unconstrained points (draw, element) of pools (draw, pool): `pool` backwards."""
+    n_draws, n = values.shape[0], transform.shape[0]
+    points = np.empty((n_draws, n))
     for s in range(n_draws):
-        pool(points[s], transform, value, log_value)
         for j in range(n):
-            a, b = first[j], second[j]
-            out[s, j] = _element(
-                density[j], value[j], log_value[j], value[a], value[b], log_value[b], points[s, j]
-            )[0]
+            u = values[s, j]
+            if transform[j] != IDENTITY:
+                u = math.log(u)
+            if transform[j] == LOG_ODDS:
+                u -= math.log1p(-values[s, j])
+            if weight[j] < 1.0:
+                m, log_s = values[s, first[j]], math.log(values[s, second[j]])
+                u = weight[j] * m + math.exp((weight[j] - 1.0) * log_s) * (u - m)
+            points[s, j] = u
+    return points
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def prior_many(values, density, first, second):
+    """Return the log prior density of each element (draw, element) of pools (draw, pool)."""
+    n_draws, n = values.shape[0], density.shape[0]
+    out = np.empty((n_draws, n))
+    for s in range(n_draws):
+        for j in range(n):
+            v, a, b = values[s, j], values[s, first[j]], values[s, second[j]]
+            out[s, j] = _element(density[j], v, math.log(v), math.log1p(-v), a, b, math.log(b))[0]
     return out

@@ -80,10 +80,12 @@ def read_density(model: pm.Model) -> Density:
     density = Density(
         elements=tuple(elements),
         start=start,
+        jitter=np.ones_like(start),
         transform=np.repeat([transform for _, transform in codes], sizes),
         density=np.repeat([code for code, _ in codes], sizes),
         first=np.concatenate(stand[::2]),
         second=np.concatenate(stand[1::2]),
+        weight=np.ones_like(start),
         constants=np.array(pool.constants),
         likelihood=likelihood,
         arguments=Affine(*(np.concatenate([getattr(a, x).ravel() for a in affine]) for x in Affine.parts)),
@@ -93,6 +95,7 @@ def read_density(model: pm.Model) -> Density:
         derived={d.name: pool.affine() for d in model.deterministics},
     )
     _check_scales(density)
+    _check_order(density)
     return density
 
 
@@ -215,3 +218,12 @@ def _check_scales(density: Density) -> None:
         names = [e.name for e in density.elements if np.any(transform[second[e.where]] == kernels.IDENTITY)]
         msg = f"a scale that need not be positive, of {', '.join(names)}"
         raise UnreadableGraphError(msg)
+
+
+def _check_order(density: Density) -> None:
+    """Values are made in order: a parameter has to stand before what it is the parameter of."""
+    own = np.arange(density.n_dim)
+    for places in (density.first, density.second):
+        if np.any((places < density.n_dim) & (places >= own)):
+            msg = "a variable that was made before its parameters"
+            raise UnreadableGraphError(msg)

@@ -1,8 +1,8 @@
 """The fused kernels: log-likelihood and all its gradients in one pass over the data.
 
-Static model: assets are rows, so each asset is one run through memory with a buffer as long as its own days;
-logarithms are taken of products of eight terms. Cells not `seen` contribute nothing, and days
-before an asset's first return or after its last are never touched.
+Time runs along memory and is cut into pieces, within which assets follow each other; nothing as
+large as the panel is made on the way. Cells not `seen` contribute nothing, and pieces without a
+return of an asset, such as the years before its listing, cost it nothing.
 """
 
 import math
@@ -14,9 +14,16 @@ from bayesfactor.laws.correlation import partial_cholesky
 
 __all__ = ["digamma", "elliptical_kernel", "static_kernel"]
 
-_LOG_2PI = math.log(2.0 * math.pi)
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_LOG_2 = math.log(2.0)
+_FRACTION, _ONE = 0x000FFFFFFFFFFFFF, 0x3FF0000000000000
+_NOT_FINITE = 2047  # the exponent of infinities and NaNs
+_DAYS = 512
+"""Days at a time: what one piece of the factors takes stays in the nearest cache for all assets."""
 # Sums may be reordered; infinities and NaNs keep their meaning (nu = inf, a rejected proposal).
-_FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
+_vectorised = njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz"}
+)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="never")
@@ -34,37 +41,84 @@ def digamma(x: float) -> float:
     return shift + math.log(x) - 0.5 / x - series
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _sum_of_logs(q):
-    """Sum log q, one logarithm for eight terms (each below 1e38, so products stay finite)."""
+@njit(cache=True, nogil=True, error_model="numpy", inline="never")
+def _sum_of_each_log(q):
     total = 0.0
+    for x in q:
+        total += math.log(x)
+    return total
+
+
+@_vectorised
+def _sum_of_logs(q, product):
+    """Sum log q, for terms of at least 1, with one logarithm for all.
+
+    Exponents of products of eight are read off their bits and summed as integers; what is left of
+    the products lies in [1, 2). Terms so large that a product overflows (above 1e38) are rare.
+    """
     n = q.shape[0]
     m = n // 8
     a, b, c, d = q[:m], q[m : 2 * m], q[2 * m : 3 * m], q[3 * m : 4 * m]
     e, f, g, h = q[4 * m : 5 * m], q[5 * m : 6 * m], q[6 * m : 7 * m], q[7 * m : 8 * m]
     for j in range(m):
-        total += math.log(a[j] * b[j] * c[j] * d[j] * e[j] * f[j] * g[j] * h[j])
-    for x in q[8 * m :]:
-        total += math.log(x)
-    return total
+        product[j] = a[j] * b[j] * c[j] * d[j] * e[j] * f[j] * g[j] * h[j]
+    bits = product[:m].view(np.int64)
+    exponents, largest = 0, 0
+    for j in range(m):
+        exponent = bits[j] >> 52
+        exponents += exponent
+        largest = max(largest, exponent)
+        bits[j] = (bits[j] & _FRACTION) | _ONE
+    if largest >= _NOT_FINITE:
+        return _sum_of_each_log(q)
+    left = 1.0
+    for j in range(m):
+        left *= product[j]
+    for j in range(8 * m, n):
+        left *= q[j]
+    return (exponents - 1023 * m) * _LOG_2 + math.log(left)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _residuals(row, seen, factors, first, alpha, loadings, e):
-    """Fill e with the residuals, 0 where not seen."""
-    for t in range(e.shape[0]):
-        e[t] = row[t] - alpha
-    for k in range(factors.shape[0]):
-        b = loadings[k]
-        # A slice of a row stays contiguous, a slice of the matrix would not vectorise.
-        f = factors[k, first : first + e.shape[0]]
-        for t in range(e.shape[0]):
-            e[t] -= b * f[t]
-    for t in range(e.shape[0]):
-        e[t] *= seen[t]
+@_vectorised
+def _subtract(e, x, slopes, first):
+    """Subtract sum_k slopes[k] x[k, first + t] from e[t], four rows at a time."""
+    n = e.shape[0]
+    last = first + n
+    k = slopes.shape[0]
+    for j in range(k % 4):
+        a, p = x[j, first:last], slopes[j]
+        for t in range(n):
+            e[t] -= p * a[t]
+    for j in range(k % 4, k, 4):
+        a, b, c, d = x[j, first:last], x[j + 1, first:last], x[j + 2, first:last], x[j + 3, first:last]
+        p, q, r, s = slopes[j], slopes[j + 1], slopes[j + 2], slopes[j + 3]
+        for t in range(n):
+            e[t] -= p * a[t] + q * b[t] + r * c[t] + s * d[t]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@_vectorised
+def _add_products(e, x, first, out):
+    """Add sum_t e[t] x[k, first + t] to out[k], four rows at a time."""
+    n = e.shape[0]
+    last = first + n
+    k = out.shape[0]
+    for j in range(k % 4):
+        out[j] += _dot(e, x[j, first:last])
+    for j in range(k % 4, k, 4):
+        a, b, c, d = x[j, first:last], x[j + 1, first:last], x[j + 2, first:last], x[j + 3, first:last]
+        p, q, r, s = 0.0, 0.0, 0.0, 0.0
+        for t in range(n):
+            p += e[t] * a[t]
+            q += e[t] * b[t]
+            r += e[t] * c[t]
+            s += e[t] * d[t]
+        out[j] += p
+        out[j + 1] += q
+        out[j + 2] += r
+        out[j + 3] += s
+
+
+@_vectorised
 def _weigh(e, q, inv):
     """Replace e by e / q with q = 1 + e^2 inv; return the sum of e^2 / q."""
     total = 0.0
@@ -78,7 +132,7 @@ def _weigh(e, q, inv):
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@_vectorised
 def _sum(x):
     total = 0.0
     for t in range(x.shape[0]):
@@ -86,7 +140,7 @@ def _sum(x):
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@_vectorised
 def _dot(x, y):
     total = 0.0
     for t in range(x.shape[0]):
@@ -94,7 +148,7 @@ def _dot(x, y):
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@_vectorised
 def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
     """Return the total log-likelihood and its gradients.
 
@@ -115,51 +169,60 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
         log-likelihood, then its gradients in alpha, loadings, sigma and nu.
     """
     n_assets, n_times = returns.shape
-    n_factors = factors.shape[0]
-    d_alpha = np.zeros(n_assets)
-    d_loadings = np.zeros((n_assets, n_factors))
-    d_sigma = np.zeros(n_assets)
-    d_nu = np.zeros(n_assets)
-    buffers = np.empty((2, n_times))
+    count, weighted, logs = np.zeros(n_assets), np.zeros(n_assets), np.zeros(n_assets)
+    d_alpha, d_sigma, d_nu = np.zeros(n_assets), np.zeros(n_assets), np.zeros(n_assets)
+    d_loadings = np.zeros((n_assets, factors.shape[0]))
+    buffers = np.empty((3, _DAYS))
+    for first in range(0, n_times, _DAYS):
+        last = min(first + _DAYS, n_times)
+        e, q = buffers[0, : last - first], buffers[1, : last - first]
+        for i in range(n_assets):
+            here = seen[i, first:last]
+            days = _sum(here)
+            if days == 0.0:
+                continue
+            count[i] += days
+            row, mean = returns[i, first:last], alpha[i]
+            for t in range(e.shape[0]):
+                e[t] = row[t] - mean
+            _subtract(e, factors, loadings[i], first)
+            if days < e.shape[0]:
+                for t in range(e.shape[0]):
+                    e[t] *= here[t]
+            if math.isinf(nu[i]):
+                weighted[i] += _dot(e, e)
+            else:
+                weighted[i] += _weigh(e, q, 1.0 / (nu[i] * sigma[i] * sigma[i]))
+                logs[i] += _sum_of_logs(q, buffers[2])
+            d_alpha[i] += _sum(e)
+            _add_products(e, factors, first, d_loadings[i])
     logp = 0.0
     for i in range(n_assets):
-        first, last = 0, n_times
-        while first < last and seen[i, first] == 0.0:
-            first += 1
-        while last > first and seen[i, last - 1] == 0.0:
-            last -= 1
-        if first == last:
+        if count[i] == 0.0:
             continue
-        e = buffers[0, : last - first]
-        q = buffers[1, : last - first]
-        count = _sum(seen[i, first:last])
-        _residuals(returns[i, first:last], seen[i, first:last], factors, first, alpha[i], loadings[i], e)
-        s2 = sigma[i] * sigma[i]
-        v = nu[i]
+        s2, v = sigma[i] * sigma[i], nu[i]
+        slope = 1.0 / s2
         if math.isinf(v):
-            squares = _dot(e, e)
-            logp -= 0.5 * squares / s2 + count * (0.5 * _LOG_2PI + math.log(sigma[i]))
-            d_sigma[i] = (squares / s2 - count) / sigma[i]
-            slope = 1.0 / s2
+            logp -= 0.5 * weighted[i] / s2 + count[i] * (_HALF_LOG_2PI + math.log(sigma[i]))
+            d_sigma[i] = (weighted[i] / s2 - count[i]) / sigma[i]
         else:
-            weighted = _weigh(e, q, 1.0 / (v * s2)) / s2
-            logs = _sum_of_logs(q)
+            squares = weighted[i] / s2
             const = math.lgamma(0.5 * (v + 1.0)) - math.lgamma(0.5 * v) - 0.5 * math.log(v * math.pi)
-            logp += count * (const - math.log(sigma[i])) - 0.5 * (v + 1.0) * logs
-            d_sigma[i] = ((v + 1.0) / v * weighted - count) / sigma[i]
+            logp += count[i] * (const - math.log(sigma[i])) - 0.5 * (v + 1.0) * logs[i]
+            d_sigma[i] = ((v + 1.0) / v * squares - count[i]) / sigma[i]
             d_nu[i] = 0.5 * (
-                count * (digamma(0.5 * (v + 1.0)) - digamma(0.5 * v) - 1.0 / v)
-                - logs
-                + (v + 1.0) / (v * v) * weighted
+                count[i] * (digamma(0.5 * (v + 1.0)) - digamma(0.5 * v) - 1.0 / v)
+                - logs[i]
+                + (v + 1.0) / (v * v) * squares
             )
             slope = (v + 1.0) / (v * s2)
-        d_alpha[i] = slope * _sum(e)
-        for k in range(n_factors):
-            d_loadings[i, k] = slope * _dot(e, factors[k, first:last])
+        d_alpha[i] *= slope
+        for k in range(d_loadings.shape[1]):
+            d_loadings[i, k] *= slope
     return logp, d_alpha, d_loadings, d_sigma, d_nu
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_vectorised
 def elliptical_kernel(values, seen, location, scale, partial, nu):
     """Return the log-likelihood of multivariate t columns and its gradients.
 
@@ -182,35 +245,43 @@ def elliptical_kernel(values, seen, location, scale, partial, nu):
     n_factors, n_times = values.shape
     unit = partial_cholesky(partial, n_factors)
     chol = unit * scale.reshape(-1, 1)
-    u = np.empty(n_factors)
-    second = np.zeros((n_factors, n_factors))
-    first = np.zeros((n_factors, 1))
     normal = math.isinf(nu)
+    inv = 0.0 if normal else 1.0 / nu
+    first, second = np.zeros((n_factors, 1)), np.zeros((n_factors, n_factors))
+    u = np.empty((n_factors, _DAYS))
+    buffers = np.empty((3, _DAYS))
     count, logs, slope = 0.0, 0.0, 0.0
-    for t in range(n_times):
-        if seen[t] == 0.0:
-            continue
-        count += 1.0
-        q = 0.0
+    for begin in range(0, n_times, _DAYS):
+        n = min(_DAYS, n_times - begin)
+        here, q, weight = seen[begin : begin + n], buffers[0, :n], buffers[1, :n]
+        count += _sum(here)
+        q[:] = 0.0
         for k in range(n_factors):
-            x = values[k, t] - location[k]
-            for j in range(k):
-                x -= chol[k, j] * u[j]
-            u[k] = x / chol[k, k]
-            q += u[k] * u[k]
+            row, x, mean, shrink = values[k, begin : begin + n], u[k, :n], location[k], 1.0 / chol[k, k]
+            for t in range(n):
+                x[t] = row[t] - mean
+            _subtract(x, u, chol[k, :k], 0)
+            for t in range(n):
+                x[t] *= shrink * here[t]
+                q[t] += x[t] * x[t]
         if normal:
-            weight = 1.0
-            logs += q
+            logs += _sum(q)
+            weight[:] = 1.0
         else:
-            weight = (nu + n_factors) / (nu + q)
-            logs += math.log1p(q / nu)
-            slope += weight * q
+            for t in range(n):
+                weight[t] = (nu + n_factors) / (nu + q[t])
+            slope += _dot(weight, q)
+            for t in range(n):
+                q[t] = 1.0 + q[t] * inv
+            logs += _sum_of_logs(q, buffers[2])
         for k in range(n_factors):
-            first[k, 0] += weight * u[k]
-            for j in range(n_factors):
-                second[k, j] += weight * u[k] * u[j]
+            x = u[k, :n]
+            for t in range(n):
+                q[t] = weight[t] * x[t]
+            first[k, 0] += _sum(q)
+            _add_products(q, u, 0, second[k])
     if normal:
-        logp = -0.5 * logs - 0.5 * count * n_factors * _LOG_2PI
+        logp = -0.5 * logs - count * n_factors * _HALF_LOG_2PI
         d_nu = 0.0
     else:
         a, b = 0.5 * (nu + n_factors), 0.5 * nu
@@ -221,23 +292,30 @@ def elliptical_kernel(values, seen, location, scale, partial, nu):
     for k in range(n_factors):
         logp -= count * math.log(chol[k, k])
         second[k, k] -= count / chol[k, k]
-    d_scale = np.zeros(n_factors)
-    d_partial = np.zeros(partial.shape[0])
+    d_scale, d_partial = _through_cholesky(second, unit, scale, partial)
+    return logp, first[:, 0].copy(), d_scale, d_partial, d_nu
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _through_cholesky(d_chol, unit, scale, partial):
+    """Return derivatives in the scales and partial correlations, given those in the Cholesky factor."""
+    n = scale.shape[0]
+    d_scale, d_partial = np.zeros(n), np.zeros(partial.shape[0])
     at = 0
-    for i in range(n_factors):
+    for i in range(n):
         # `later` holds sum over m > j of dL_im L_im: all that a partial correlation shrinks.
-        later = second[i, i] * scale[i] * unit[i, i]
-        d_scale[i] = second[i, i] * unit[i, i]
+        later = d_chol[i, i] * scale[i] * unit[i, i]
+        d_scale[i] = d_chol[i, i] * unit[i, i]
         left = unit[i, i]
         for j in range(i - 1, -1, -1):
             p = partial[at + j]
-            d_unit = second[i, j] * scale[i]
-            d_scale[i] += second[i, j] * unit[i, j]
+            d_unit = d_chol[i, j] * scale[i]
+            d_scale[i] += d_chol[i, j] * unit[i, j]
             left /= math.sqrt(1.0 - p * p)
             d_partial[at + j] = d_unit * left - later * p / (1.0 - p * p)
             later += d_unit * unit[i, j]
         at += i
-    return logp, first[:, 0].copy(), d_scale, d_partial, d_nu
+    return d_scale, d_partial
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
