@@ -1,6 +1,8 @@
 """One graph, one call of a sampler: the only place that knows nutpie and pathfinder."""
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -30,7 +32,10 @@ _STATS: Final = {
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """How to sample; checked when made, before anything long begins."""
+    """How to sample; checked when made, before anything long begins.
+
+    Without a `pilot` every element is sampled in its centred form.
+    """
 
     draws: int
     tune: int
@@ -40,6 +45,7 @@ class SampleOptions:
     cores: int | None = None
     progressbar: bool = True
     method: str = "nuts"
+    pilot: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("tune", 0), ("chains", 1), ("max_treedepth", 1)):
@@ -87,12 +93,11 @@ def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataT
             print(f"Compiling the graph of the {label}, which holds {reason}", flush=True)  # noqa: T201
         compiled = nutpie.compile_pymc_model(model)
     else:
-        if options.tune and density.hierarchical.any():
+        if options.pilot and options.tune and density.hierarchical.any():
             density = _after_pilot(density, options, seed)
         compiled = _for_nutpie(density)
-    if options.progressbar:
-        print(f"Sampling {label} ({compiled.n_dim} parameters)", flush=True)  # noqa: T201
-    raw = _run(compiled, options, seed)
+    with _shown(options, f"{label} ({compiled.n_dim} parameters)") as report:
+        raw = _run(compiled, options, seed, report)
     stats = raw[s.SAMPLE_STATS].to_dataset()
     stats = stats[list(_STATS)].rename(_STATS)
     for name in ("tree_depth", "n_steps"):
@@ -103,7 +108,9 @@ def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataT
     return xr.DataTree.from_dict({s.POSTERIOR: _clean(posterior), s.SAMPLE_STATS: stats})
 
 
-def _run(compiled: Any, options: SampleOptions, seed: int) -> Any:
+def _run(
+    compiled: Any, options: SampleOptions, seed: int, report: Callable[[Any], None] | None = None
+) -> Any:
     import nutpie
 
     return nutpie.sample(
@@ -114,10 +121,38 @@ def _run(compiled: Any, options: SampleOptions, seed: int) -> Any:
         cores=options.cores,
         seed=seed,
         save_warmup=False,
-        progress_bar=options.progressbar,
+        progress_bar=False,
+        progress_callback=report,
         target_accept=options.target_accept,
         maxdepth=options.max_treedepth,
     )
+
+
+@contextmanager
+def _shown(options: SampleOptions, label: str) -> Iterator[Callable[[Any], None] | None]:
+    """Show one line of progress for all chains; what is yielded is told how far they are."""
+    if not options.progressbar:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %, {task.fields[divergences]} divergences"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    total = options.chains * (options.draws + options.tune)
+    with Progress(*columns) as progress:
+        task = progress.add_task(f"Sampling {label}", total=total, divergences=0)
+
+        def report(chains: Any) -> None:
+            done = sum(c.finished_draws for c in chains)
+            after_tuning = sum(c.divergences for c in chains)
+            progress.update(task, completed=done, divergences=after_tuning)
+
+        yield report
+        progress.update(task, completed=total)
 
 
 _PILOT: Final[dict[str, Any]] = {
@@ -125,7 +160,6 @@ _PILOT: Final[dict[str, Any]] = {
     "tune": 200,
     "draws": 100,
     "target_accept": 0.8,
-    "progressbar": False,
 }
 
 

@@ -1,0 +1,66 @@
+"""`python -m benchmarks [names] [--peer P ...] [--json FILE]`: measure, print tables, keep the numbers."""
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import kernel, real, sampling, scale, start
+
+MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any]]]]] = {
+    "start": ("Seconds before anything happens", lambda _: start.measure()),
+    "kernel": ("Log-likelihood with gradients against numpy's matrix products", lambda _: kernel.measure()),
+    "refit": ("Another window", lambda _: scale.measure_refit()),
+    "sampling": (
+        "Smallest bulk ESS per second, 50 x 1000 x 5, 4 x (500 + 500)",
+        lambda a: sampling.measure(a.peer),
+    ),
+    "sweep": ("Cost over sizes, 4 x (250 + 250)", lambda _: scale.measure_sweep()),
+    "real": ("Real coins", lambda _: real.measure()),
+    "memory": ("200 x 1500 x 8 x 4000 draws: fit, LOO, risk", lambda _: scale.measure_memory()),
+    "large": ("500 x 2000 x 10, 4 x (500 + 500)", lambda _: scale.measure_large()),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the measurements that were asked for, in order, and print each as it is done."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(MEASURES)}; all if none")
+    parser.add_argument(
+        "--peer", action="append", choices=sampling.PEERS, help="peers of `sampling` (nutpie)"
+    )
+    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the numbers go")
+    chosen = parser.parse_args(arguments)
+    unknown = [n for n in chosen.names if n not in MEASURES]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(MEASURES)}")
+    chosen.peer = chosen.peer or ["nutpie"]
+    packages = ("bayesfactor", "pymc", "nutpie", "numba", "numpy")
+    record = {"python": platform.python_version(), **{p: version(p) for p in packages}}
+    for name in chosen.names or MEASURES:
+        title, measure = MEASURES[name]
+        rows = measure(chosen)
+        record[name] = rows
+        _print(title, rows)
+        chosen.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _print(title: str, rows: list[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(k for row in rows for k in row))
+    table = Table(title=title, title_justify="left", box=None)
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("what", "of") else "right")
+    for row in rows:
+        table.add_row(*("" if row.get(c) is None else str(row[c]) for c in columns))
+    Console(width=160, file=sys.stdout).print(table, "")
+
+
+if __name__ == "__main__":
+    main()
