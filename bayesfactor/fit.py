@@ -58,9 +58,10 @@ def fit(
     target_accept : float, optional
         Target acceptance of NUTS; the card's value (0.95) where not given.
     random_seed : int, Generator or SeedSequence, optional
-    method : {"nuts", "pathfinder"}
+    method : {"nuts", "pathfinder", "numpyro"}
         "pathfinder" is a fast approximation for a first look (Zhang et al. 2022); the result is
-        marked as approximate and `bf.diagnose` never calls it `ok`.
+        marked as approximate and `bf.diagnose` never calls it `ok`. "numpyro" is NUTS on JAX, for a
+        GPU; it needs the extra `bayesfactor[jax]` and is slower on a CPU.
     progressbar : bool
 
     Returns
@@ -253,6 +254,6 @@ def _attrs(
     }
     attrs |= _panel_attrs(panel)
     if options is not None:
-        attrs |= {"method": options.method, "approximate": int(options.method != "nuts")}
+        attrs |= {"method": options.method, "approximate": int(options.method == "pathfinder")}
         attrs |= {k: getattr(options, k) for k in ("draws", "tune", "chains", "target_accept")}
     return attrs

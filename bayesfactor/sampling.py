@@ -15,7 +15,7 @@ from bayesfactor.errors import ModelError, unknown_names
 
 __all__ = ["METHODS", "SampleOptions", "draw_prior", "log_prior", "sample"]
 
-METHODS: Final = ("nuts", "pathfinder")
+METHODS: Final = ("nuts", "pathfinder", "numpyro")
 
 _STATS: Final = {
     "depth": "tree_depth",
@@ -78,7 +78,7 @@ def sample(model: Any, options: SampleOptions, key: tuple[int, int], *, label: s
         What the progress bar calls it.
     """
     seed = int(np.random.SeedSequence(key[0], spawn_key=(key[1],)).generate_state(1, np.uint32)[0] >> 1)
-    run = _nuts if options.method == "nuts" else _pathfinder
+    run = {"nuts": _nuts, "pathfinder": _pathfinder, "numpyro": _numpyro}[options.method]
     return run(model, options, seed, label)
 
 
@@ -239,6 +239,36 @@ def _pathfinder(model: Any, options: SampleOptions, seed: int, _label: str) -> x
         coords={s.CHAIN: posterior[s.CHAIN], s.DRAW: posterior[s.DRAW]},
     )
     return xr.DataTree.from_dict({s.POSTERIOR: posterior, s.SAMPLE_STATS: stats})
+
+
+def _numpyro(model: Any, options: SampleOptions, seed: int, _label: str) -> xr.DataTree:
+    try:
+        from pymc.sampling.jax import sample_jax_nuts
+
+        import bayesfactor.likelihoods.on_jax  # noqa: F401 - teaches JAX our likelihoods
+    except ImportError as error:
+        msg = f"method='numpyro' needs JAX and numpyro ({error}). pip install 'bayesfactor[jax]'."
+        raise ModelError(msg) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw = sample_jax_nuts(
+            nuts_sampler="numpyro",
+            model=model,
+            draws=options.draws,
+            tune=options.tune,
+            chains=options.chains,
+            target_accept=options.target_accept,
+            random_seed=seed,
+            progressbar=options.progressbar,
+            chain_method="vectorized",
+            nuts_kwargs={"max_tree_depth": options.max_treedepth},
+            compute_convergence_checks=False,
+        )
+    stats = raw[s.SAMPLE_STATS].to_dataset()
+    stats = stats[[v for v in _STATS.values() if v in stats]].drop_attrs()
+    stats = stats.assign_coords({d: np.arange(stats.sizes[d]) for d in (s.CHAIN, s.DRAW)})
+    posterior = raw[s.POSTERIOR].to_dataset()
+    return xr.DataTree.from_dict({s.POSTERIOR: _clean(posterior), s.SAMPLE_STATS: stats})
 
 
 def _clean(posterior: xr.Dataset) -> xr.Dataset:

@@ -37,7 +37,7 @@ ROOMS = {
     "structures": Room("structures", "likelihoods laws panel ground", knows_sampler=True),
     "model": Room("model", "structures panel ground", knows_sampler=True),
     "density": Room("density", "likelihoods laws ground", knows_sampler=True),
-    "sampling": Room("sampling", "density ground", knows_sampler=True),
+    "sampling": Room("sampling", "density likelihoods ground", knows_sampler=True),
     "registry": Room("registry", "model structures panel ground", knows_sampler=True),
     "fit": Room("fit", "sampling model registry structures laws panel ground", knows_sampler=True),
     # --- the wall: what is below reads a DataTree and nothing else ---
