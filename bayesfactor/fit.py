@@ -93,8 +93,9 @@ def fit(
 
     returns_model = model.build(panel)
     factor_model = model.build_factor_law(panel)
-    main = sample(returns_model, options, (entropy, 0), label="loadings")
-    side = sample(factor_model, options, (entropy, 1), label="factor law")
+    shape = (model.digest, tuple(panel.sizes.items()), tuple(_group_index(panel)))
+    main = sample(returns_model, options, (entropy, 0), label="loadings", same_graph=("loadings", *shape))
+    side = sample(factor_model, options, (entropy, 1), label="factor law", same_graph=("factors", *shape))
     prior = xr.merge(
         [log_prior(returns_model, main), log_prior(factor_model, side)], join="exact", compat="no_conflicts"
     )
@@ -200,15 +201,18 @@ def _sample_stats(main: xr.DataTree, side: xr.DataTree) -> xr.Dataset:
     return _plain_labels(merged)
 
 
+def _group_index(panel: xr.Dataset) -> np.ndarray:
+    return np.unique(panel[s.GROUP].values.astype(str), return_inverse=True)[1]
+
+
 def _data_groups(panel: xr.Dataset, units: Units) -> dict[str, xr.Dataset]:
     attrs = _panel_attrs(panel)
-    groups = np.unique(panel[s.GROUP].values.astype(str), return_inverse=True)[1]
     constant = xr.Dataset(
         {
             s.FACTOR_RETURNS: panel[s.FACTOR_RETURNS],
             s.RETURNS_UNIT: ((), units.returns),
             s.FACTOR_UNIT: (s.FACTOR, units.factors),
-            "group_index": (s.ASSET, groups),
+            "group_index": (s.ASSET, _group_index(panel)),
         },
         coords={c: panel[c] for c in (s.ASSET, s.GROUP)},
     )

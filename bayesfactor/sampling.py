@@ -1,7 +1,8 @@
 """One graph, one call of a sampler: the only place that knows nutpie and pathfinder."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -65,7 +66,14 @@ class SampleOptions:
             raise ModelError(msg)
 
 
-def sample(model: Any, options: SampleOptions, key: tuple[int, int], *, label: str) -> xr.DataTree:
+def sample(
+    model: Any,
+    options: SampleOptions,
+    key: tuple[int, int],
+    *,
+    label: str,
+    same_graph: Hashable | None = None,
+) -> xr.DataTree:
     """Return `posterior` (model units) and `sample_stats` of one graph.
 
     Parameters
@@ -76,22 +84,27 @@ def sample(model: Any, options: SampleOptions, key: tuple[int, int], *, label: s
         Entropy of the fit and the position of this graph in it.
     label : str
         What the progress bar calls it.
+    same_graph : hashable, optional
+        Equal for graphs that differ in nothing but data and labels: where one has to be compiled,
+        it is compiled once.
     """
     seed = int(np.random.SeedSequence(key[0], spawn_key=(key[1],)).generate_state(1, np.uint32)[0] >> 1)
-    run = {"nuts": _nuts, "pathfinder": _pathfinder, "numpyro": _numpyro}[options.method]
-    return run(model, options, seed, label)
+    if options.method == "nuts":
+        return _nuts(model, options, seed, label, same_graph)
+    run = _pathfinder if options.method == "pathfinder" else _numpyro
+    return run(model, options, seed)
 
 
-def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataTree:
+def _nuts(
+    model: Any, options: SampleOptions, seed: int, label: str, same_graph: Hashable | None
+) -> xr.DataTree:
     density: Density | None = None
     try:
         density = read_density(model)
     except UnreadableGraphError as reason:
-        import nutpie
-
         if options.progressbar:
             print(f"Compiling the graph of the {label}, which holds {reason}", flush=True)  # noqa: T201
-        compiled = nutpie.compile_pymc_model(model)
+        compiled = _compiled(model, same_graph)
     else:
         if options.pilot and options.tune and density.hierarchical.any():
             density = _after_pilot(density, options, seed)
@@ -106,6 +119,28 @@ def _nuts(model: Any, options: SampleOptions, seed: int, label: str) -> xr.DataT
     if density is not None:
         posterior = _named(density, posterior[_POINT].values, model)
     return xr.DataTree.from_dict({s.POSTERIOR: _clean(posterior), s.SAMPLE_STATS: stats})
+
+
+_COMPILED: Final[OrderedDict[Hashable, Any]] = OrderedDict()
+_MOST_COMPILED: Final = 8
+
+
+def _compiled(model: Any, same_graph: Hashable | None) -> Any:
+    """Compile a graph with PyTensor, or hand new data and labels to one that was compiled before."""
+    import nutpie
+    import pandas as pd
+
+    if same_graph not in _COMPILED:
+        compiled = nutpie.compile_pymc_model(model)
+        if same_graph is not None:
+            _COMPILED[same_graph] = compiled
+            if len(_COMPILED) > _MOST_COMPILED:
+                _COMPILED.popitem(last=False)
+        return compiled
+    _COMPILED.move_to_end(same_graph)
+    compiled = _COMPILED[same_graph].with_data(**{d.name: d.get_value() for d in model.data_vars})
+    labels = {name: pd.Index(values) for name, values in model.coords.items()}
+    return replace(compiled, _coords=compiled.coords | labels)
 
 
 def _run(
@@ -215,7 +250,7 @@ def _named(density: Density, points: np.ndarray, model: Any) -> xr.Dataset:
     return xr.Dataset(data, coords={d: list(v) for d, v in model.coords.items() if d in used})
 
 
-def _pathfinder(model: Any, options: SampleOptions, seed: int, _label: str) -> xr.DataTree:
+def _pathfinder(model: Any, options: SampleOptions, seed: int) -> xr.DataTree:
     import pymc_extras as pmx
 
     with warnings.catch_warnings():
@@ -241,7 +276,7 @@ def _pathfinder(model: Any, options: SampleOptions, seed: int, _label: str) -> x
     return xr.DataTree.from_dict({s.POSTERIOR: posterior, s.SAMPLE_STATS: stats})
 
 
-def _numpyro(model: Any, options: SampleOptions, seed: int, _label: str) -> xr.DataTree:
+def _numpyro(model: Any, options: SampleOptions, seed: int) -> xr.DataTree:
     try:
         from pymc.sampling.jax import sample_jax_nuts
 

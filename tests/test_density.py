@@ -6,6 +6,7 @@ import numpy as np
 import nutpie
 import pymc as pm
 import pytest
+import xarray as xr
 
 import bayesfactor as bf
 from bayesfactor import sampling
@@ -124,6 +125,25 @@ def test_far_points_are_refused_not_returned(panel):
             code, value, gradient = density.call(density.start + shift)
             assert code in (3, 4)
             assert not (np.isfinite(value) and np.isfinite(gradient).all())
+
+
+def test_what_has_to_be_compiled_is_compiled_once(monkeypatch):
+    """A second window, under other names, goes through the compiled graph and finds its own posterior."""
+    model = bf.get_model("hierarchical-t", priors=UNREADABLE["density"])
+    whole, _ = bf.simulate_panel(n_assets=3, n_days=160, n_factors=1, n_groups=2, missing=0.0, random_seed=1)
+    first = whole.isel(time=slice(0, 100))
+    second = whole.isel(time=slice(60, 160)).assign_coords(asset=["X", "Y", "Z"])
+    how = {"draws": 20, "tune": 20, "chains": 1, "random_seed": 1, "progressbar": False}
+    calls, compile_graph = [], nutpie.compile_pymc_model
+    monkeypatch.setattr(nutpie, "compile_pymc_model", lambda m: (calls.append(m), compile_graph(m))[1])
+    bf.fit(model, first, **how)
+    again = bf.fit(model, second, **how)
+    assert len(calls) == 1
+    assert again["posterior"]["asset"].values.tolist() == ["X", "Y", "Z"]
+    monkeypatch.setattr(sampling, "_COMPILED", {})
+    anew = bf.fit(model, second, **how)
+    assert len(calls) == 2
+    xr.testing.assert_identical(again["posterior"].to_dataset(), anew["posterior"].to_dataset())
 
 
 def test_structures_that_ship_need_no_compiler():

@@ -56,8 +56,9 @@ def test_elliptical(on_jax, nu, n):
         np.testing.assert_allclose(theirs, mine, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.usefixtures("on_jax")
 @pytest.mark.parametrize("name", bf.list_models())
-def test_graphs_have_the_same_density_on_jax(on_jax, name):
+def test_graphs_have_the_same_density_on_jax(name):
     from pymc.sampling.jax import get_jaxified_logp
 
     panel, _ = bf.simulate_panel(n_assets=4, n_days=60, n_factors=2, n_groups=2, random_seed=4)
