@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import kernel, real, sampling, scale, start
+from benchmarks import gpu, kernel, real, sampling, scale, start
 
 MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any]]]]] = {
     "start": ("Seconds before anything happens", lambda _: start.measure()),
@@ -26,13 +26,17 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
     "real": ("Real coins", lambda _: real.measure()),
     "memory": ("200 x 1500 x 8 x 4000 draws: fit, LOO, risk", lambda _: scale.measure_memory()),
     "large": ("500 x 2000 x 10, 4 x (500 + 500)", lambda _: scale.measure_large()),
+    "gpu": ("The JAX path", lambda _: gpu.measure()),
 }
+ON_REQUEST = ("gpu",)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the measurements that were asked for, in order, and print each as it is done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(MEASURES)}; all if none")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"of {', '.join(MEASURES)}; all but the last if none"
+    )
     parser.add_argument(
         "--peer", action="append", choices=sampling.PEERS, help="peers of `sampling` (nutpie)"
     )
@@ -44,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen.peer = chosen.peer or ["nutpie"]
     packages = ("bayesfactor", "pymc", "nutpie", "numba", "numpy")
     record = {"python": platform.python_version(), **{p: version(p) for p in packages}}
-    for name in chosen.names or MEASURES:
+    for name in chosen.names or [m for m in MEASURES if m not in ON_REQUEST]:
         title, measure = MEASURES[name]
         rows = measure(chosen)
         record[name] = rows
