@@ -1,7 +1,7 @@
 """The JAX path on whatever device JAX finds, against the kernel on this machine's CPU.
 
-`python -m benchmarks gpu` on a machine with a GPU and `jax[cuda12]`: a gradient of 500 and of 2000 assets, and
-a fit of 500 x 2000 x 10. Without a GPU the fit is left out: it would take hours and say nothing.
+`python -m benchmarks gpu` on a machine with a GPU and `jax[cuda12]`: a gradient of 500 and of 2000
+assets, and a fit of 500 x 2000 x 10. Without a GPU the fit is left out: it would take hours and say nothing.
 """
 
 import time
