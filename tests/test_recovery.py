@@ -11,7 +11,7 @@ from bayesfactor.structures import to_original, units_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-PANELS = 20
+PANELS = 100
 # The card's shape with priors a little tighter, so that simulated markets stay plausible.
 WEAKLY_INFORMATIVE = {
     "nu": {
