@@ -17,6 +17,7 @@ __all__ = [
     "ASSET",
     "CHAIN",
     "COMPONENT",
+    "COMPOUNDING",
     "CONSTANT_DATA",
     "DRAW",
     "DRIFT",
@@ -89,11 +90,13 @@ HORIZON: Final = "horizon"
 LEVEL: Final = "level"
 """Confidence level of VaR and ES, such as 0.99."""
 COMPONENT: Final = "component"
-"""Where loss comes from: each factor, then `specific`, then `drift`."""
+"""Where loss comes from: each factor, then `specific`, then `drift`, and `compounding` if asked for."""
 SPECIFIC: Final = "specific"
 """The component of loss no factor explains."""
 DRIFT: Final = "drift"
 """The component of loss due to alpha."""
+COMPOUNDING: Final = "compounding"
+"""The component of loss due to periods that multiply, where positions are not rebalanced."""
 
 # --- variables --------------------------------------------------------------------------------
 RETURNS: Final = "returns"

@@ -102,7 +102,7 @@ def sample(panel: xr.Dataset, *, draws: int, tune: int, chains: int) -> tuple[fl
         where = Path(folder)
         (where / "job.json").write_text(json.dumps(job))
         (where / "run.py").write_text(SCRIPT)
-        command = [_uv(), "run", "--no-project", "--with", "pystan==3.14.0", "python"]
+        command = [_uv(), "run", "--no-project", "--with", "pystan==3.14.0", "--python", "3.12", "python"]
         command = [*command, str(where / "run.py"), str(where / "job.json"), folder]
         subprocess.run(command, check=True, capture_output=True)
         out = json.loads((where / "out.json").read_text())

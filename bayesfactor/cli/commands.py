@@ -115,7 +115,7 @@ def fit(
     chains: Annotated[int | None, typer.Option(help="Chains.")] = None,
     cores: Annotated[int | None, typer.Option(help="Chains sampled at the same time.")] = None,
     target_accept: Annotated[float | None, typer.Option(help="Target acceptance of NUTS.")] = None,
-    method: Annotated[str, typer.Option(help="nuts, or pathfinder for a first look.")] = "nuts",
+    method: Annotated[str, typer.Option(help="nuts; pathfinder for a first look; numpyro for JAX.")] = "nuts",
     periods_per_year: Annotated[float, typer.Option(help="For annualisation.")] = 365.0,
     seed: Seed = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary of the panel.")] = False,
@@ -213,6 +213,9 @@ def risk(
     levels: Levels = "0.95,0.99",
     horizon: Horizon = 1,
     value: Annotated[float, typer.Option(help="Portfolio value; 1 gives percentages.")] = 1.0,
+    compounding: Annotated[
+        bool, typer.Option("--compounding", help="Hold positions over the horizon without rebalancing.")
+    ] = False,
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Save the risk Dataset: .nc or .zarr.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write contributions by asset and component.")] = None,
@@ -228,7 +231,13 @@ def risk(
     tree = load(path)
     held = read_weights(weights, _assets(tree), fill_zero=fill_zero)
     found = decompose_risk(
-        tree, held, levels=read_levels(levels), horizon=horizon, value=value, random_seed=seed
+        tree,
+        held,
+        levels=read_levels(levels),
+        horizon=horizon,
+        value=value,
+        compounding=compounding,
+        random_seed=seed,
     )
     key_figures(found)
     contributions(found)

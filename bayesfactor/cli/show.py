@@ -76,15 +76,20 @@ def key_figures(risk: xr.Dataset) -> None:
     for key, name in (("var", "VaR"), ("es", "ES")):
         for i, level in enumerate(risk[s.LEVEL].values):
             at = risk.isel({s.LEVEL: i})
-            row = _figure(f"{name} {level:g}", at[key], at[f"{key}_posterior"], form)
+            row = _figure(f"{name} {level:g}", at[key], at.get(f"{key}_posterior"), form)
             rows.append([*row, form(float(at[f"{key}_mcse"]))])
     unit = "% of value" if value == 1.0 else f"money, of {_money(value)}"
     ahead = "1 period" if periods == 1 else f"{periods} periods"
+    ahead += ", compounded" if risk.attrs.get("compounding") else ""
     heads = ["", "", "90 % interval", "MC error"]
     show_table(heads, [[*r, ""][:4] for r in rows], title=f"Risk over {ahead}, {unit}")
 
 
-def _figure(name: str, point: xr.DataArray, draws: xr.DataArray, form: Callable[[float], str]) -> list[str]:
+def _figure(
+    name: str, point: xr.DataArray, draws: xr.DataArray | None, form: Callable[[float], str]
+) -> list[str]:
+    if draws is None:  # no closed form, no interval
+        return [name, form(float(point)), ""]
     low, high = np.quantile(draws.values, _ENDS)
     return [name, form(float(point)), f"{form(low)} to {form(high)}"]
 

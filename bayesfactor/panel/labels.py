@@ -9,7 +9,7 @@ import xarray as xr
 from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.panel.tables import ASSET_NAMES, read_file
 from bayesfactor.panel.words import few
-from bayesfactor.schema import ASSET, DRIFT, SPECIFIC
+from bayesfactor.schema import ASSET, COMPOUNDING, DRIFT, SPECIFIC
 
 __all__ = ["check_factor_names", "families_of", "groups_of"]
 
@@ -57,10 +57,11 @@ def families_of(
 
 def check_factor_names(factors: Sequence[str]) -> None:
     """Refuse factor names that components of risk already have."""
-    taken = [name for name in factors if name in {SPECIFIC, DRIFT}]
+    components = (SPECIFIC, DRIFT, COMPOUNDING)
+    taken = [name for name in factors if name in components]
     if taken:
         msg = (
-            f"factors: the names {SPECIFIC!r} and {DRIFT!r} are components of risk and cannot be factors; "
+            f"factors: the names {', '.join(components)} are components of risk and cannot be factors; "
             f"got {few(map(repr, taken))}. Rename."
         )
         raise PanelError(msg)

@@ -113,7 +113,13 @@ def breakdown(
         msg = f"by is one of {', '.join(BY)}; got {unknown_names([by], BY)}."
         raise RiskError(msg)
     part, posterior = f"{measure}_contribution", f"{measure}_contribution_posterior"
-    if not isinstance(risk, xr.Dataset) or part not in risk or posterior not in risk:
+    if isinstance(risk, xr.Dataset) and part in risk and posterior not in risk:
+        msg = (
+            f"this risk has no {posterior}: with compounding=True only volatility has a posterior. "
+            'Take measure="volatility", or decompose without compounding.'
+        )
+        raise SchemaError(msg)
+    if not isinstance(risk, xr.Dataset) or part not in risk:
         msg = (
             f"this needs the Dataset that bf.decompose_risk returns, with {part}; got {type(risk).__name__}."
         )

@@ -135,6 +135,9 @@ def _checked_path(path: str | Path) -> Path:
 
 
 def _check_risk(risk: xr.Dataset, tree: xr.DataTree) -> None:
+    if isinstance(risk, xr.Dataset) and risk.attrs.get("compounding"):
+        msg = "a report shows intervals, which risk with compounding=True has none of; decompose without."
+        raise RiskError(msg)
     if not isinstance(risk, xr.Dataset) or "es_contribution_posterior" not in risk:
         msg = f"risk is the Dataset that bf.decompose_risk returns; got {type(risk).__name__}."
         raise SchemaError(msg)

@@ -12,6 +12,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import NumericalError, RiskError
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
+from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.conditional import ConditionalTails, conditional_tails
 from bayesfactor.risk.exact import Book
 from bayesfactor.risk.predictive import PredictiveTails, predictive_tails
@@ -31,6 +32,7 @@ def decompose_risk(
     levels: Sequence[float] = (0.95, 0.99),
     horizon: int = 1,
     value: float = 1.0,
+    compounding: bool = False,
     paths: int | None = None,
     random_seed: Seed = None,
 ) -> xr.Dataset:
@@ -54,6 +56,10 @@ def decompose_risk(
         Periods ahead.
     value : float
         Portfolio value; 1 gives fractions, 1e6 gives money.
+    compounding : bool
+        Positions are held without rebalancing: L = -sum_i w_i (prod_h (1 + r_ih) - 1), and what
+        exceeds the sum over periods is one more component, `compounding`. Such a loss has no closed
+        form given a draw, so of the posteriors only that of volatility is returned.
     paths : int, optional
         Futures per posterior draw. Where not given, as many as bring the Monte-Carlo error of
         every ES under 1 % (at most four million scenarios).
@@ -104,7 +110,8 @@ def decompose_risk(
     found = predict(tree, horizon, random_seed=random_seed)
     labels = found.labels
     w = weights_for(weights, labels.assets)
-    book = Book(found.moments, np.ascontiguousarray(w[labels.order]))
+    kind = BuyAndHold if compounding else Book
+    book = kind(found.moments, np.ascontiguousarray(w[labels.order]))
     volatility, volatility_parts = book.volatility()
     if not math.isfinite(volatility):
         msg = (
@@ -114,12 +121,14 @@ def decompose_risk(
         raise NumericalError(msg)
     pooled = predictive_tails(found, book, wanted, paths=paths)
     some = _thinned(labels)
-    thin = Book(found.moments.take(some), book.weights)
-    given = conditional_tails(thin, wanted)
-    out = _dataset(labels, wanted, volatility, volatility_parts, pooled) * value
-    out = out.assign({k: v * value for k, v in _posterior(labels, thin, given).items()})
+    thin = kind(found.moments.take(some), book.weights)
+    out = _dataset(labels, wanted, volatility, volatility_parts, pooled)
+    out = out.assign(_volatility_posterior(labels, thin))
+    if not compounding:
+        out = out.assign(_tail_posteriors(labels, conditional_tails(thin, wanted)))
+    out = out * value
     out = out.assign_coords(weight=(s.ASSET, w))
-    out.attrs = _attrs(tree, found, pooled, horizon, value)
+    out.attrs = _attrs(tree, found, pooled, horizon, value, compounding=compounding)
     _warn_if_rough(out)
     _warn_if_barely_finite(out, book, volatility)
     return out
@@ -164,9 +173,11 @@ def _thinned(labels: Labels) -> np.ndarray:
     return (starts[:, None] + _kept(labels)).ravel()
 
 
-def _components(labels: Labels) -> dict[str, Any]:
-    names = [*labels.factors.astype(str), s.SPECIFIC, s.DRIFT]
-    families = [*labels.families.astype(str), s.SPECIFIC, s.DRIFT]
+def _components(labels: Labels, count: int) -> dict[str, Any]:
+    """Return coords of assets and of `count` components: factors, then as many of these as there are."""
+    others = (s.SPECIFIC, s.DRIFT, s.COMPOUNDING)[: count - len(labels.factors)]
+    names = [*labels.factors.astype(str), *others]
+    families = [*labels.families.astype(str), *others]
     return {
         s.ASSET: labels.assets,
         s.GROUP: (s.ASSET, labels.groups),
@@ -194,44 +205,56 @@ def _dataset(
             "var_mcse": (s.LEVEL, pooled.var_mcse),
             "es_mcse": (s.LEVEL, pooled.es_mcse),
         },
-        coords={s.LEVEL: levels, **_components(labels)},
+        coords={s.LEVEL: levels, **_components(labels, volatility_parts.shape[1])},
     )
 
 
-def _posterior(labels: Labels, thin: Book, given: ConditionalTails) -> dict[str, xr.DataArray]:
+def _shaped(labels: Labels, values: np.ndarray, *dims: str) -> xr.DataArray:
+    """Return values (kept draw, *dims) in canonical order with their chains, draws and names."""
     kept = _kept(labels)
-    coords = {s.CHAIN: labels.chains, s.DRAW: labels.draws[kept], **_components(labels)}
-    cells = (s.ASSET, s.COMPONENT)
+    if s.ASSET in dims:
+        values = labels.to_panel_order(values, 1 + dims.index(s.ASSET))
+    values = values.reshape(len(labels.chains), len(kept), *values.shape[1:])
+    coords = {s.CHAIN: labels.chains, s.DRAW: labels.draws[kept]}
+    if s.ASSET in dims:
+        coords |= _components(labels, values.shape[-1])
+    return xr.DataArray(values, dims=(s.CHAIN, s.DRAW, *dims), coords=coords)
 
-    def shaped(values: np.ndarray, *dims: str) -> xr.DataArray:
-        if s.ASSET in dims:
-            values = labels.to_panel_order(values, 1 + dims.index(s.ASSET))
-        values = values.reshape(len(labels.chains), len(kept), *values.shape[1:])
-        kept_coords = {k: v for k, v in coords.items() if k in (s.CHAIN, s.DRAW, *dims)}
-        if s.ASSET in dims:
-            kept_coords |= {s.GROUP: coords[s.GROUP], s.FAMILY: coords[s.FAMILY]}
-        return xr.DataArray(values, dims=(s.CHAIN, s.DRAW, *dims), coords=kept_coords)
 
-    volatility, volatility_parts = thin.volatility_by_draw()
+def _volatility_posterior(labels: Labels, thin: Book) -> dict[str, xr.DataArray]:
+    volatility, parts = thin.volatility_by_draw()
     return {
-        "volatility_posterior": shaped(volatility),
-        "var_posterior": shaped(given.var.T, s.LEVEL).transpose(s.LEVEL, s.CHAIN, s.DRAW),
-        "es_posterior": shaped(given.es.T, s.LEVEL).transpose(s.LEVEL, s.CHAIN, s.DRAW),
-        "volatility_contribution_posterior": shaped(volatility_parts, *cells),
-        "var_contribution_posterior": shaped(given.var_contribution, s.LEVEL, *cells),
-        "es_contribution_posterior": shaped(given.es_contribution, s.LEVEL, *cells),
+        "volatility_posterior": _shaped(labels, volatility),
+        "volatility_contribution_posterior": _shaped(labels, parts, s.ASSET, s.COMPONENT),
+    }
+
+
+def _tail_posteriors(labels: Labels, given: ConditionalTails) -> dict[str, xr.DataArray]:
+    by_level, cells = (s.LEVEL, s.CHAIN, s.DRAW), (s.LEVEL, s.ASSET, s.COMPONENT)
+    return {
+        "var_posterior": _shaped(labels, given.var.T, s.LEVEL).transpose(*by_level),
+        "es_posterior": _shaped(labels, given.es.T, s.LEVEL).transpose(*by_level),
+        "var_contribution_posterior": _shaped(labels, given.var_contribution, *cells),
+        "es_contribution_posterior": _shaped(labels, given.es_contribution, *cells),
         "var_posterior_mcse": xr.DataArray(given.var_mcse, dims=s.LEVEL),
         "es_posterior_mcse": xr.DataArray(given.es_mcse, dims=s.LEVEL),
     }
 
 
 def _attrs(
-    tree: xr.DataTree, found: Predictions, pooled: PredictiveTails, horizon: int, value: float
+    tree: xr.DataTree,
+    found: Predictions,
+    pooled: PredictiveTails,
+    horizon: int,
+    value: float,
+    *,
+    compounding: bool,
 ) -> dict[str, Any]:
     kept = ("model", "card_digest", "returns_digest", "factors_digest", "returns_kind", "periods_per_year")
     return {k: tree.attrs[k] for k in kept if k in tree.attrs} | {
         "schema_version": s.SCHEMA_VERSION,
         "horizon": int(horizon),
+        "compounding": int(compounding),
         "value": float(value),
         "units": "fraction of value" if value == 1.0 else "money",
         "scenarios": int(pooled.scenarios),

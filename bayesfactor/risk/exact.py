@@ -7,6 +7,7 @@ exposures b = B'w; where factors are portfolios W of the panel's own assets its 
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Book:
     weights : ndarray (asset)
         Canonical order.
     """
+
+    compounds: ClassVar[bool] = False
 
     moments: Moments
     weights: np.ndarray

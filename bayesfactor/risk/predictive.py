@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from bayesfactor.forecast import Predictions
+from bayesfactor.laws import Scenarios
 from bayesfactor.risk.exact import Book
 
 __all__ = ["PredictiveTails", "predictive_tails"]
@@ -143,10 +144,20 @@ def _losses(found: Predictions, book: Book, paths: range) -> tuple[np.ndarray, i
         d = block.draws
         total = drift[d] + np.einsum("dk,dhk->d", book.exposures[d], block.factor_returns)
         total += block.specific_returns.sum(axis=1) @ w
+        if book.compounds:
+            total += _beyond_the_sum(book, block) @ w
         out[position // m.n_draws, d] = -total
         position += len(total)
         floored += block.floored
     return out, floored
+
+
+def _beyond_the_sum(book: Book, block: Scenarios) -> np.ndarray:
+    """Return by how much periods that multiply exceed periods that add up (scenario, asset)."""
+    d, m = block.draws, book.moments
+    returns = block.specific_returns + m.alpha[d][:, None, :]
+    returns += np.einsum("dik,dhk->dhi", m.loadings[d], block.factor_returns)
+    return (1.0 + returns).prod(axis=1) - 1.0 - returns.sum(axis=1)
 
 
 def _contributions(
@@ -157,7 +168,7 @@ def _contributions(
     n_levels, n_factors = len(tails), m.loadings.shape[2]
     factor = np.zeros((2 * n_levels, len(book.weights), n_factors))
     specific = np.zeros((2 * n_levels, len(book.weights)))
-    drift = np.zeros_like(specific)
+    drift, beyond = np.zeros_like(specific), np.zeros_like(specific)
     counts = np.zeros(2 * n_levels)
     bounds = [(t.var, math.inf) for t in tails] + [(t.window_low, t.window_high) for t in tails]
     low, high = np.array(bounds).T
@@ -167,8 +178,10 @@ def _contributions(
         loss = np.ascontiguousarray(losses[position // m.n_draws, d])
         position += len(loss)
         f, e = block.factor_returns.sum(axis=1), block.specific_returns.sum(axis=1)
-        _add_up(loss, low, high, m.loadings[d], m.alpha[d], f, e, factor, specific, drift, counts)
-    parts = np.concatenate([factor, specific[..., None], m.horizon * drift[..., None]], axis=2)
+        c = _beyond_the_sum(book, block) if book.compounds else e[:, :0]
+        _add_up(loss, low, high, m.loadings[d], m.alpha[d], f, e, c, factor, specific, drift, beyond, counts)
+    tables = [factor, specific[..., None], m.horizon * drift[..., None]]
+    parts = np.concatenate([*tables, beyond[..., None]] if book.compounds else tables, axis=2)
     parts *= -book.weights[:, None] / counts[:, None, None]
     # The scenarios' own sums decide; rounding in their order is taken out exactly.
     es, var = parts[:n_levels], parts[n_levels:]
@@ -179,7 +192,7 @@ def _contributions(
 
 
 @njit(cache=True, nogil=True)
-def _add_up(loss, low, high, loadings, alpha, f, e, factor, specific, drift, counts):
+def _add_up(loss, low, high, loadings, alpha, f, e, c, factor, specific, drift, beyond, counts):
     n_assets, n_factors = factor.shape[1], factor.shape[2]
     for d in range(loss.shape[0]):
         for j in range(low.shape[0]):
@@ -189,5 +202,7 @@ def _add_up(loss, low, high, loadings, alpha, f, e, factor, specific, drift, cou
             for i in range(n_assets):
                 specific[j, i] += e[d, i]
                 drift[j, i] += alpha[d, i]
+                if c.shape[1] > 0:
+                    beyond[j, i] += c[d, i]
                 for k in range(n_factors):
                     factor[j, i, k] += loadings[d, i, k] * f[d, k]
