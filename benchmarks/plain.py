@@ -40,8 +40,12 @@ def factor_graph(panel: xr.Dataset) -> pm.Model:
     n = factors.shape[1]
     with pm.Model(coords={"factor": panel["factor"].values}) as model:
         location = pm.Normal("factor_location", 0.0, 0.2, dims="factor")
+        nu = pm.Deterministic("factor_nu", 2.0 + pm.LogNormal("factor_nu_raw", 0.7, 0.8))
+        if n == 1:
+            scale = pm.LogNormal("factor_scale", -0.5, 0.5, dims="factor")
+            pm.StudentT("factor_returns", nu=nu, mu=location, sigma=scale, observed=factors)
+            return model
         scale = pm.LogNormal.dist(-0.5, 0.5, shape=n)
         chol, _, _ = pm.LKJCholeskyCov("factor_cholesky", n=n, eta=2.0, sd_dist=scale, compute_corr=True)
-        nu = pm.Deterministic("factor_nu", 2.0 + pm.LogNormal("factor_nu_raw", 0.7, 0.8))
         pm.MvStudentT("factor_returns", nu=nu, mu=location, chol=chol, observed=factors)
     return model
