@@ -2,7 +2,8 @@
 
 Plain PyMC cannot skip cells: it would make each a parameter.
 
-Factors are the market and one for each sector of six coins or more. Needs a folder with `prices.csv` and `sectors.csv` in the environment variable BAYESFACTOR_DATA.
+Factors are the market and one for each sector of six coins or more. Needs a folder with
+`prices.csv` and `sectors.csv` in the environment variable BAYESFACTOR_DATA.
 """
 
 import os
