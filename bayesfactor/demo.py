@@ -97,7 +97,6 @@ def run_demo(
         msg = f"the folder {str(folder)!r} cannot be made: {error.strerror}. Name another one."
         raise MissingFileError(msg) from error
     seconds: dict[str, float] = {}
-    market = SIZES | (sizes or {}) | {"random_seed": random_seed}
 
     @contextmanager
     def step(name: str) -> Iterator[None]:
@@ -107,7 +106,7 @@ def run_demo(
         seconds[name] = time.perf_counter() - began
 
     with step("simulate"):
-        panel, truth = simulate_panel(**market)
+        panel, truth = simulate_panel(**(SIZES | (sizes or {})), random_seed=random_seed)
     options = {"random_seed": random_seed, "progressbar": False, **(sample or {})}
     trees = {}
     for name in MODELS:

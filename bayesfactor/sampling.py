@@ -221,7 +221,7 @@ def _for_nutpie(density: Density) -> Any:
 
     return CompiledPyMCModel(
         dims={},
-        compiled_logp_func=LIKELIHOODS[density.likelihood],
+        compiled_logp_func=LIKELIHOODS[density.likelihood].logp,
         compiled_expand_func=expand,
         initial_point_func=initial_point,
         # Addresses are all that compiled code sees: this keeps what they point at.

@@ -61,9 +61,7 @@ def measure_sweep() -> list[dict[str, Any]]:
 
 
 _REFIT = """
-import time
-began = time.perf_counter()
-import json
+import json, time
 import bayesfactor as bf
 from benchmarks.timing import market
 panel = market(30, 600, 3)

@@ -1,4 +1,7 @@
-"""The same model in Stan, through pystan in an environment of its own: `python -m benchmarks --peer stan`."""
+"""The same model in Stan: `python -m benchmarks sampling --peer stan`.
+
+pystan gets an environment of its own, with Python 3.12: under 3.13 its models do not load.
+"""
 
 import json
 import shutil

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import nutpie
+import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
@@ -221,3 +222,25 @@ def test_read_and_compiled_graphs_have_the_same_posterior(panel):
             az.mcse(raw[name].to_dataset(name=name))[name].values,
         )
         assert np.max(np.abs(gap) / error) < 5.0, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_pooled_scale_that_has_nothing_to_pool_drags_nothing_along(seed):
+    """All tails alike: in a wholly non-centred form a chain strays to an absurd scale and stays there."""
+    rng = np.random.default_rng(0)
+    n, t = 30, 750
+    factors = rng.standard_t(4, (t, 2)) * [0.03, 0.01]
+    loadings = np.c_[1 + 0.2 * rng.normal(size=n), 0.3 * rng.normal(size=n)]
+    days = pd.date_range("2022-01-01", periods=t)
+    names = [f"C{i:02d}" for i in range(n)]
+    returns = pd.DataFrame(factors @ loadings.T + 0.03 * rng.standard_t(4, (t, n)), days, names)
+    panel = bf.panel_from_returns(
+        returns,
+        factors=pd.DataFrame(factors, days, ["market", "size"]),
+        groups={a: f"g{i % 3}" for i, a in enumerate(names)},
+    )
+    tree = bf.fit("hierarchical-t", panel, random_seed=seed, progressbar=False)
+    found = bf.diagnose(tree, check_adequacy=False)
+    assert found.attrs["verdict"] == "ok", found.attrs["reasons"]
+    assert float(tree["posterior"]["nu_log_sd"].mean()) < 0.5

@@ -33,7 +33,7 @@ _GRADIENT_NOT_FINITE, _VALUE_NOT_FINITE = 3, 4  # the sampler rejects the point
 
 
 @intrinsic
-def _floats(typingctx, address):
+def _pointer(typingctx, address):
     def codegen(context, builder, signature, args):
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
@@ -42,17 +42,23 @@ def _floats(typingctx, address):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _reals(at, which, n):
-    return carray(_floats(at[which]), (n,), np.float64)
+    return carray(_pointer(at[which]), (n,), np.float64)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _whole(at, which, n):
-    return carray(_floats(at[which]), (n,), np.int64)
+    return carray(_pointer(at[which]), (n,), np.int64)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _matrix(at, which, n, m):
-    return carray(_floats(at[which]), (n, m), np.float64)
+    return carray(_pointer(at[which]), (n, m), np.float64)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _opened(n, x, gradient, logp, table):
+    """Return what the sampler points at as arrays."""
+    return carray(x, (n,)), carray(gradient, (n,)), carray(logp, (1,)), carray(table, (_SIZE,))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -116,9 +122,7 @@ _LOGP = types.int64(
 @cfunc(_LOGP, cache=True, error_model="numpy")
 def static_logp(dim, x_, gradient_, logp_, table):
     """Log posterior density of the static law and its gradient."""
-    n = np.int64(dim)
-    x, gradient, logp = carray(x_, (n,)), carray(gradient_, (n,)), carray(logp_, (1,))
-    at = carray(table, (_SIZE,))
+    x, gradient, logp, at = _opened(np.int64(dim), x_, gradient_, logp_, table)
     value, log_value, slope = _values(x, at)
     arguments = _arguments(value, at)
     rows, times, factors = at[At.N_ROWS], at[At.N_TIMES], at[At.N_FACTORS]
@@ -142,9 +146,7 @@ def static_logp(dim, x_, gradient_, logp_, table):
 @cfunc(_LOGP, cache=True, error_model="numpy")
 def elliptical_logp(dim, x_, gradient_, logp_, table):
     """Log posterior density of elliptical columns and its gradient."""
-    n = np.int64(dim)
-    x, gradient, logp = carray(x_, (n,)), carray(gradient_, (n,)), carray(logp_, (1,))
-    at = carray(table, (_SIZE,))
+    x, gradient, logp, at = _opened(np.int64(dim), x_, gradient_, logp_, table)
     value, log_value, slope = _values(x, at)
     arguments = _arguments(value, at)
     rows, times = at[At.N_ROWS], at[At.N_TIMES]
@@ -160,8 +162,7 @@ def elliptical_logp(dim, x_, gradient_, logp_, table):
     _collect(slope, at, 0, d_location)
     _collect(slope, at, rows, d_scale)
     _collect(slope, at, 2 * rows, d_partial)
-    slope_nu = np.array([d_nu])
-    _collect(slope, at, last, slope_nu)
+    _collect(slope, at, last, np.array([d_nu]))
     return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
 
 

@@ -14,12 +14,26 @@ from bayesfactor.density.callbacks import At
 
 __all__ = ["LIKELIHOODS", "Affine", "Density", "Element"]
 
-LIKELIHOODS: Final = {
-    "FactorStudentT": callbacks.static_logp,
-    "EllipticalColumns": callbacks.elliptical_logp,
-}
-"""The distribution of what was observed to the compiled log posterior that knows it."""
 
+@dataclass(frozen=True)
+class Likelihood:
+    """The compiled log posterior that knows one distribution of what was observed.
+
+    Parameters
+    ----------
+    logp : CFunc
+    has_design : bool
+        Whether a design matrix stands between the distribution's parameters and its mask.
+    """
+
+    logp: Any
+    has_design: bool
+
+
+LIKELIHOODS: Final = {
+    "FactorStudentT": Likelihood(callbacks.static_logp, has_design=True),
+    "EllipticalColumns": Likelihood(callbacks.elliptical_logp, has_design=False),
+}
 
 _MOST_SHIFT: Final = 0.5
 """How far from the centred form an element may go."""
@@ -148,7 +162,7 @@ class Density:
         gradient, logp = np.full_like(x, np.nan), np.full(1, np.nan)
         real = [a.ctypes.data_as(POINTER(c_double)) for a in (x, gradient, logp)]
         table = self.table.ctypes.data_as(POINTER(c_int64))
-        code = LIKELIHOODS[self.likelihood].ctypes(len(x), *real, table)
+        code = LIKELIHOODS[self.likelihood].logp.ctypes(len(x), *real, table)
         return code, float(logp[0]), gradient
 
     def logp_and_gradient(self, x: np.ndarray) -> tuple[float, np.ndarray]:
