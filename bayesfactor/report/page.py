@@ -145,7 +145,8 @@ def _facts(tree: xr.DataTree, risk: xr.Dataset) -> list[tuple[str, str]]:
     draws = f"{w.count(post.sizes[s.CHAIN], 'chain')} of {w.count(post.sizes[s.DRAW], 'draw')} each"
     if "tune" in attrs:
         draws += f", after {w.count(int(attrs['tune']), 'step')} of warm-up"
-    sampler = "NUTS" if attrs.get("method", "nuts") == "nuts" else f"{attrs['method']} (approximate)"
+    method = str(attrs.get("method", "nuts"))
+    sampler = {"nuts": "NUTS", "numpyro": "NUTS (numpyro)"}.get(method, f"{method} (approximate)")
     facts = [
         ("Model", f"{attrs.get('model', '')}: {attrs.get('title', '')}"),
         ("Structure", str(attrs.get("structure", ""))),
