@@ -200,7 +200,7 @@ _PILOT: Final[dict[str, Any]] = {
 
 def _after_pilot(density: Density, options: SampleOptions, seed: int) -> Density:
     """Return the density in the form, and started at the place, that a short run of it suggests."""
-    few = replace(options, **_PILOT)
+    few, density = replace(options, **_PILOT), density.half_centred()
     raw = _run(_for_nutpie(density), replace(few, tune=min(few.tune, options.tune)), seed + 1)
     points = raw[s.POSTERIOR][_POINT].values
     return density.parametrised(points.reshape(-1, points.shape[-1]))

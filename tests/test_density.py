@@ -184,7 +184,7 @@ def test_every_form_is_the_same_density(which, panel):
 
 
 def test_the_form_follows_the_data():
-    """Centred where days are many, half-way to non-centred where the prior is all there is."""
+    """Centred where days are many, non-centred where the prior is all there is."""
     panel, _ = bf.simulate_panel(n_assets=12, n_days=400, n_factors=1, n_groups=3, random_seed=2)
     returns = panel["returns"].copy()
     returns[:396, 0] = np.nan
@@ -194,7 +194,7 @@ def test_the_form_follows_the_data():
     where = {e.name: e.where for e in density.elements}
     loadings = chosen.weight[where["loadings"]]
     assert loadings[1:].min() > 0.8
-    assert loadings[0] == 0.5
+    assert loadings[0] < 0.2
     assert (chosen.weight[~density.hierarchical] == 1.0).all()
 
 
@@ -226,8 +226,8 @@ def test_read_and_compiled_graphs_have_the_same_posterior(panel):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_no_chain_strays_where_a_pooled_scale_has_nothing_to_pool(seed):
-    """All tails alike: in a wholly non-centred form a chain strays to an absurd scale and stays there."""
+def test_a_scale_that_collapses_does_not_drag_the_rest(seed):
+    """All tails alike, and all groups: the scales have nothing to pool over."""
     rng = np.random.default_rng(0)
     n, t = 30, 750
     factors = rng.standard_t(4, (t, 2)) * [0.03, 0.01]
@@ -242,7 +242,6 @@ def test_no_chain_strays_where_a_pooled_scale_has_nothing_to_pool(seed):
     )
     tree = bf.fit("hierarchical-t", panel, random_seed=seed, progressbar=False)
     found = bf.diagnose(tree, check_adequacy=False)
-    # Few effective draws of the scale (300 of 4000 with seed 1) are warned of; a stray chain fails.
-    assert found.attrs["verdict"] != "fail", found.attrs["reasons"]
+    assert found.attrs["verdict"] == "ok", found.attrs["reasons"]
     assert int(found["divergences"]) == 0
     assert float(tree["posterior"]["nu_log_sd"].mean()) < 0.5
