@@ -11,6 +11,14 @@ from .errors import PanelError as PanelError
 from .errors import RiskError as RiskError
 from .errors import SchemaError as SchemaError
 from .errors import WeightsError as WeightsError
+from .factors import build_factors as build_factors
+from .factors import check_collinearity as check_collinearity
+from .factors import driver_innovations as driver_innovations
+from .factors import driver_spec as driver_spec
+from .factors import list_factors as list_factors
+from .factors import merge_factors as merge_factors
+from .factors import orthogonalise as orthogonalise
+from .factors import restore_factors as restore_factors
 from .fit import fit as fit
 from .fit import sample_prior_predictive as sample_prior_predictive
 from .forecast import forecast as forecast

@@ -303,3 +303,40 @@ def test_fit_goes_from_a_table_of_prices_to_a_saved_fit(tmp_path, monkeypatch):
     assert tree.attrs["random_seed"] == "1"
     assert tree["posterior"].sizes["draw"] == 50
     assert set(tree["observed_data"]["group"].values) == {"one"}
+
+
+def test_factors_are_built_from_files_and_fit_takes_them(tmp_path):
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2022-01-01", periods=150)
+    names = [f"C{i}" for i in range(9)]
+    prices = pd.DataFrame(np.exp(np.cumsum(0.03 * rng.normal(size=(150, 9)), axis=0)), days, names)
+    drivers = pd.DataFrame({"btc_hash_rate_ths": np.exp(np.cumsum(0.03 * rng.normal(size=150)))}, days)
+    prices.rename_axis("date").to_csv(tmp_path / "prices.csv")
+    drivers.rename_axis("date").to_csv(tmp_path / "drivers.csv")
+    runner = CliRunner()
+    listed = runner.invoke(app, ["factors"])
+    assert listed.exit_code == 0
+    assert "momentum" in listed.output
+    call = ["factors", str(tmp_path / "prices.csv"), "--drivers", str(tmp_path / "drivers.csv")]
+    call += ["--which", "market,momentum", "--start", "2022-05-01"]
+    for name in ("f.nc", "f.parquet", "f.csv"):
+        done = runner.invoke(app, [*call, "--out", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+        panel = bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / name)
+        assert panel["factor"].values.tolist() == ["market", "momentum", "hash_rate"]
+    assert bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / "f.nc")[
+        "family"
+    ].values.tolist() == [
+        "market",
+        "style",
+        "on-chain",
+    ]
+    for wrong, words in (([], "--out says"), (["--out", str(tmp_path / "f.txt")], "the output ends in")):
+        refused = runner.invoke(app, [*call, *wrong])
+        assert refused.exit_code == 2
+        assert words in refused.output
+    with pytest.raises(bf.MissingFileError):
+        bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / "none.nc")
+    (tmp_path / "bad.nc").write_text("nothing")
+    with pytest.raises(bf.PanelError, match="netCDF"):
+        bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / "bad.nc")

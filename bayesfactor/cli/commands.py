@@ -100,13 +100,77 @@ def models(name: Annotated[str | None, typer.Argument(help="Show the card of thi
 
 
 @app.command()
+def factors(
+    *,
+    prices: Annotated[
+        Path | None, typer.Argument(help="Prices as for `fit`; without any, the catalogue is listed.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where they go: .nc (for `fit`), .parquet or .csv.")
+    ] = None,
+    market_cap: Annotated[Path | None, typer.Option(help="Market capitalisations, as prices.")] = None,
+    volume: Annotated[Path | None, typer.Option(help="Traded value, as prices.")] = None,
+    sectors: Annotated[Path | None, typer.Option(help="Table of asset and sector.")] = None,
+    drivers: Annotated[Path | None, typer.Option(help="Levels of drivers by day.")] = None,
+    spec: Annotated[Path | None, typer.Option(help="TOML that says how drivers become innovations.")] = None,
+    which: Annotated[str | None, typer.Option(help="Names of the catalogue, with commas.")] = None,
+    weighting: Annotated[str, typer.Option(help="tercile or rank.")] = "tercile",
+    rebalance: Annotated[int, typer.Option(help="Periods between formations.")] = 7,
+    start: Annotated[str | None, typer.Option(help="First day written.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last day written.")] = None,
+    orthogonal: Annotated[
+        bool, typer.Option("--orthogonal", help="Each family orthogonal to those before it.")
+    ] = False,
+) -> None:
+    """Build factors from prices, capitalisations, volumes, sectors and drivers."""
+    from bayesfactor.cli.inputs import FACTORS, check_output, write_factors
+    from bayesfactor.cli.show import factor_summary, show_table
+    from bayesfactor.factors import (
+        build_factors,
+        check_collinearity,
+        driver_innovations,
+        list_factors,
+        merge_factors,
+        orthogonalise,
+    )
+
+    if prices is None:
+        rows = [(str(n), r["family"], r["needs"], r["what"]) for n, r in list_factors().iterrows()]
+        show_table(["name", "family", "needs", "what"], rows)
+        return
+    if out is None:
+        msg = "--out says where the factors go, such as --out factors.nc."
+        raise BayesFactorError(msg)
+    check_output(out, FACTORS)
+    built = build_factors(
+        prices,
+        market_cap=market_cap,
+        volume=volume,
+        sectors=sectors,
+        which=which.split(",") if which else None,
+        weighting=weighting,
+        rebalance=rebalance,
+    )
+    if drivers is not None:
+        built = merge_factors(built, driver_innovations(drivers, spec))
+    built = built.sel(time=slice(start, end))
+    if orthogonal:
+        built = orthogonalise(built)
+    factor_summary(built, check_collinearity(built))
+    write_factors(built, out)
+    typer.echo(f"{out}: {built.sizes['factor']} factors, {built.sizes['time']} periods")
+
+
+@app.command()
 def fit(
     *,
     prices: Annotated[Path, typer.Argument(help="CSV or Parquet: a date column, and one column per asset.")],
     out: Annotated[Path, typer.Option(help="Where the fit goes: .nc or .zarr.")],
     model: Annotated[str, typer.Option(help="A name of `bayesfactor models`, or a card.")] = "hierarchical-t",
     groups: Annotated[Path | None, typer.Option(help="Table of asset and group.")] = None,
-    factors: Annotated[Path | None, typer.Option(help="Table of factor returns by date.")] = None,
+    factors: Annotated[
+        Path | None, typer.Option(help="Table of factor returns by date, or .nc of `factors`.")
+    ] = None,
     returns: Annotated[bool, typer.Option("--returns", help="The table holds returns.")] = False,
     start: Annotated[str | None, typer.Option(help="First date used.")] = None,
     end: Annotated[str | None, typer.Option(help="Last date used.")] = None,

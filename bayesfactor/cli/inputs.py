@@ -5,15 +5,26 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
+import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import BayesFactorError, MissingFileError, WeightsError
-from bayesfactor.keep import written_whole
+from bayesfactor.keep import save, written_whole
 
-__all__ = ["TREE", "check_output", "names_of", "read_levels", "read_weights", "write_csv"]
+__all__ = [
+    "FACTORS",
+    "TREE",
+    "check_output",
+    "names_of",
+    "read_levels",
+    "read_weights",
+    "write_csv",
+    "write_factors",
+]
 
 EQUAL: Final = "equal"
 TREE: Final = (".nc", ".zarr")
+FACTORS: Final = (".nc", ".parquet", ".csv")
 
 
 def read_weights(text: str, assets: Sequence[str], *, fill_zero: bool = False) -> pd.Series:
@@ -124,3 +135,18 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table beside its place and move it there once it is whole."""
     with written_whole(path) as temporary:
         table.to_csv(temporary)
+
+
+def write_factors(factors: xr.Dataset, path: Path) -> None:
+    """Write factors as netCDF with all they carry, or their returns alone as a wide table."""
+    if path.suffix.lower() == ".nc":
+        save(factors, path)
+        return
+    values = factors[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR)
+    dates = pd.Index(values[s.TIME].values, name="date")
+    table = pd.DataFrame(values.values, index=dates, columns=values[s.FACTOR].values.astype(object))
+    if path.suffix.lower() == ".csv":
+        write_csv(table, path)
+        return
+    with written_whole(path) as temporary:
+        table.to_parquet(temporary)

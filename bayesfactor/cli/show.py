@@ -16,6 +16,7 @@ __all__ = [
     "console",
     "contribution_table",
     "contributions",
+    "factor_summary",
     "key_figures",
     "shares",
     "show_table",
@@ -49,6 +50,18 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, title: st
 
 def _is_number(text: str) -> bool:
     return not text or text[0].isdigit() or text[0] in "-n"
+
+
+def factor_summary(factors: xr.Dataset, collinearity: xr.Dataset) -> None:
+    """Print each factor's family, first day, volatility and variance inflation."""
+    table = factors[s.FACTOR_RETURNS].to_pandas()
+    families = factors[s.FAMILY].values
+    rows = [
+        (str(n), str(f), str(column.first_valid_index().date()), f"{column.std():.4g}", f"{v:.1f}")
+        for (n, column), f, v in zip(table.items(), families, collinearity["vif"].values, strict=True)
+    ]
+    show_table(["factor", "family", "from", "volatility", "VIF"], rows)
+    console().print(f"Condition number {collinearity.attrs['condition_number']:.1f}")
 
 
 def worst_parameters(diagnosis: xr.Dataset, rows: int) -> None:

@@ -23,7 +23,7 @@ from bayesfactor.panel.checks import (
 )
 from bayesfactor.panel.contract import check_factor_span, check_span, panel_digests
 from bayesfactor.panel.labels import check_factor_names, families_of, groups_of
-from bayesfactor.panel.tables import FACTORS, PRICES, RETURNS_FORM, coord_labels, to_wide, window
+from bayesfactor.panel.tables import FACTORS, PRICES, RETURNS_FORM, coord_labels, opened, to_wide, window
 from bayesfactor.schema import (
     ASSET,
     FACTOR,
@@ -39,6 +39,8 @@ from bayesfactor.schema import (
 __all__ = ["panel_from_prices", "panel_from_returns"]
 
 MARKET = "market"
+ROTATES = "rotates"
+"""Coord over `factor`: whether coins change sides in the factor's portfolio."""
 
 type Table = pd.DataFrame | pd.Series | xr.DataArray | xr.Dataset | str | Path
 type Groups = Mapping[str, str] | pd.Series | pd.DataFrame | xr.DataArray | str | Path
@@ -70,8 +72,9 @@ def panel_from_prices(
         Unsorted rows are sorted; stamps with a time zone are turned into naive UTC.
     factors : table or None, dims (time, factor)
         Fractions per period for traded factors, standardised innovations for drivers. They are cut to
-        the panel's calendar; edges that lack a factor are trimmed. None forms the equal-weight
-        `market` of the assets that had a price at t-1 and have a return at t.
+        the panel's calendar; edges that lack a factor are trimmed. What `bf.build_factors` returns, or a
+        netCDF file of it, brings families and weights along. None forms the
+        equal-weight `market` of the assets that had a price at t-1 and have a return at t.
     groups : dict, Series, DataFrame, DataArray, path or None, dims (asset)
         Group of each asset; more assets than the panel has are welcome. None takes the coord `group` of
         an xarray input, else one group `all`.
@@ -115,6 +118,7 @@ def panel_from_prices(
     returns = returns_of(wide, kind)
     check_returns(returns, kind, PRICES.what)
     own = None
+    factors = opened(factors)
     if factors is None:
         own = equal_weights(returns)
         table = market_return(returns, own)
@@ -125,6 +129,8 @@ def panel_from_prices(
     if own is not None:
         weights = own.loc[kept.index].to_numpy()[:, None, :]
         dataset[FACTOR_WEIGHTS] = ((TIME, FACTOR, ASSET), weights)
+    elif isinstance(factors, xr.Dataset):
+        dataset = _with_weights(dataset, factors)
     check_span(dataset)
     return dataset
 
@@ -174,11 +180,34 @@ def panel_from_returns(
     wide = window(to_wide(returns, RETURNS_FORM), start, end, RETURNS_FORM.what)
     wide = on_calendar(wide, RETURNS_FORM.what)
     check_returns(wide, kind, RETURNS_FORM.what)
+    factors = opened(factors)
     table = pd.DataFrame(index=wide.index) if factors is None else to_wide(factors, FACTORS)
     kept, table, note = _align(wide, table)
     dataset = _assemble(kept, table, (returns, factors), groups, families, kind, periods_per_year, note)
+    if isinstance(factors, xr.Dataset):
+        dataset = _with_weights(dataset, factors)
     check_span(dataset)
     return dataset
+
+
+def _with_weights(panel: xr.Dataset, factors: xr.Dataset) -> xr.Dataset:
+    """Carry the weights of factors that are slow portfolios of the panel's own assets.
+
+    They must be what their portfolios return in every scenario. Coins of a factor that rotates have
+    loadings on it that are averages over sides: its last portfolio says nothing about them.
+    """
+    if not {FACTOR_WEIGHTS, ROTATES} <= set(factors.variables) or not panel.sizes[FACTOR]:
+        return panel
+    weights = factors[FACTOR_WEIGHTS].transpose(TIME, FACTOR, ASSET).reindex({TIME: panel[TIME]})
+    held = (weights.fillna(0.0) != 0.0).any(TIME)
+    strangers = ~np.isin(factors[ASSET].values.astype(str), panel[ASSET].values)
+    outside = held.values[:, strangers].any(axis=1) | weights.isnull().any([TIME, ASSET]).values
+    own = held.values.any(axis=1) & ~factors[ROTATES].values & ~outside
+    if not own.any():
+        return panel
+    kept = weights.reindex({ASSET: panel[ASSET]}, fill_value=0.0).values
+    kept = np.where(own[None, :, None], kept, 0.0)
+    return panel.assign({FACTOR_WEIGHTS: ((TIME, FACTOR, ASSET), kept)})
 
 
 def returns_of(prices: pd.DataFrame, kind: str) -> pd.DataFrame:

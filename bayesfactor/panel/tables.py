@@ -16,7 +16,17 @@ from bayesfactor.panel.calendar import to_stamp, to_stamps
 from bayesfactor.panel.words import few, stamps_text
 from bayesfactor.schema import ASSET, FACTOR, FACTOR_RETURNS, RETURNS, TIME
 
-__all__ = ["FACTORS", "PRICES", "RETURNS_FORM", "Form", "coord_labels", "read_file", "to_wide", "window"]
+__all__ = [
+    "FACTORS",
+    "PRICES",
+    "RETURNS_FORM",
+    "Form",
+    "coord_labels",
+    "opened",
+    "read_file",
+    "to_wide",
+    "window",
+]
 
 DATE_NAMES = ("date", "time", "timestamp", "datetime")
 ASSET_NAMES = ("asset", "coin", "symbol", "ticker")
@@ -70,6 +80,21 @@ def window(wide: pd.DataFrame, start: object, end: object, what: str) -> pd.Data
         )
         raise PanelError(msg)
     return wide.loc[keep]
+
+
+def opened[T](data: T) -> T | xr.Dataset:
+    """Return the Dataset in a netCDF file, and anything else as it is."""
+    if not isinstance(data, str | Path) or Path(data).suffix.lower() != ".nc":
+        return data
+    path = Path(data)
+    if not path.is_file():
+        msg = f"factors: the file {str(path)!r} does not exist (seen from {str(Path.cwd())!r}). Check it."
+        raise MissingFileError(msg)
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        msg = f"factors: {path.name!r} cannot be read as netCDF: {error}. Write it again."
+        raise PanelError(msg) from error
 
 
 def coord_labels(data: object, dim: str, name: str) -> dict[str, str] | None:

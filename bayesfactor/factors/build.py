@@ -1,0 +1,230 @@
+"""`build_factors`: prices, capitalisations, volumes and sectors become traded factors."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import PanelError
+from bayesfactor.factors.catalogue import MARKET, SECTOR, TradedFactor, chosen
+from bayesfactor.factors.signals import Market
+from bayesfactor.factors.weights import WEIGHTINGS, earned, formation_rows, held, long_short, proportional
+from bayesfactor.panel.calendar import on_calendar
+from bayesfactor.panel.checks import check_prices, check_returns
+from bayesfactor.panel.construct import Groups, Table, returns_of
+from bayesfactor.panel.labels import groups_of
+from bayesfactor.panel.tables import PRICES, Form, to_wide
+from bayesfactor.panel.words import few
+
+__all__ = ["build_factors"]
+
+_CAPS = Form("market_cap", s.ASSET, PRICES.label_names, ("market_cap", "cap", "value"), ("market_cap",))
+_VOLUME = Form("volume", s.ASSET, PRICES.label_names, ("volume", "quote_volume", "value"), ("volume",))
+
+
+def build_factors(
+    prices: Table,
+    *,
+    market_cap: Table | None = None,
+    volume: Table | None = None,
+    sectors: Groups | None = None,
+    which: str | Iterable[str] | None = None,
+    weighting: str = "tercile",
+    rebalance: int = 7,
+    min_assets: int = 6,
+) -> xr.Dataset:
+    """Form traded factors: portfolios of the coins, with weights that were known the period before.
+
+    Parameters
+    ----------
+    prices : table, dims (time, asset)
+        In any form that `bf.panel_from_prices` reads.
+    market_cap, volume : table or None, dims (time, asset)
+        Market capitalisation, and value traded per period, in any one currency. A coin without one is
+        left out of the factors that need it, not of the others. Zero counts as missing.
+    sectors : dict, Series, DataFrame, DataArray, path or None, dims (asset)
+    which : str or list of str, optional
+        Names of `bf.list_factors()`; all that the given data allow by default.
+    weighting : {"tercile", "rank"}
+        Legs of the long-short factors: equal weights in the outer thirds of the signal, or weights by rank.
+    rebalance : int
+        Periods between formations of long-short portfolios; the market and sectors are formed each period.
+    min_assets : int
+        With fewer coins a long-short factor has no value; a sector needs half as many (3 at least two).
+
+    Returns
+    -------
+    Dataset
+        `factor_returns` (time, factor), fractions per period, NaN where a factor could not be formed,
+        and `factor_weights` (time, factor, asset), the weights that earned them; coords `family` (factor)
+        and `rotates` (factor), whether coins change sides. Give it to `bf.panel_from_prices(factors=)`.
+
+    Raises
+    ------
+    PanelError
+        If a table breaks a rule, a factor's data are not given, or a factor never has enough coins.
+
+    Notes
+    -----
+    Where the sectors' coins are all the coins, the sectors add up to the market; the largest is left
+    out then, and `attrs["left_out"]` names it.
+
+    References
+    ----------
+    .. [1] Liu, Y., Tsyvinski, A. and Wu, X. (2022). Common Risk Factors in Cryptocurrency. J. Finance 77(2).
+    .. [2] Frazzini, A. and Pedersen, L. H. (2014). Betting against beta. JFE 111(1).
+    """
+    _check_options(weighting, rebalance, min_assets)
+    given = {
+        n for n, v in (("market_cap", market_cap), ("volume", volume), ("sectors", sectors)) if v is not None
+    }
+    wanted = chosen(which, given)
+    wide = to_wide(prices, PRICES)
+    check_prices(wide)
+    wide = on_calendar(wide, PRICES.what)
+    returns = returns_of(wide, "simple").reindex(wide.index)
+    check_returns(returns, "simple", PRICES.what)
+    caps, traded = (_beside(t, f, wide) for t, f in ((market_cap, _CAPS), (volume, _VOLUME)))
+
+    values = returns.to_numpy()
+    each = formation_rows(pd.DatetimeIndex(wide.index), 1)
+    size = caps.to_numpy() if caps is not None else np.ones(wide.shape)
+    size = np.where(np.isfinite(wide.to_numpy()), size, np.nan)
+    market = held(np.array([proportional(row, 1) for row in size]), each, values)
+    days = float(np.median(np.diff(wide.index.to_numpy()).astype("float64"))) / 8.64e13
+    data = Market(
+        wide, returns, caps, traded, pd.Series(earned(market, values), index=wide.index), 1.0 / days
+    )
+
+    weights: dict[str, np.ndarray] = {}
+    families: dict[str, str] = {}
+    left_out = ""
+    rows = formation_rows(pd.DatetimeIndex(wide.index), rebalance)
+    for factor in wanted:
+        if factor.name == MARKET:
+            found = {MARKET: market}
+        elif factor.name == SECTOR:
+            found, left_out = _sectors(sectors, wide, size, market, values, max(2, min_assets // 2))
+        else:
+            found = {factor.name: _style(factor, data, rows, weighting, min_assets)}
+        weights |= found
+        families |= dict.fromkeys(found, factor.family)
+    dataset = _assemble(weights, families, values, wide)
+    return dataset.assign_attrs(
+        weighting=weighting, rebalance=rebalance, min_assets=min_assets, left_out=left_out
+    )
+
+
+def _check_options(weighting: str, rebalance: Any, min_assets: Any) -> None:
+    if weighting not in WEIGHTINGS:
+        msg = f"weighting is {' or '.join(map(repr, WEIGHTINGS))}; got {weighting!r}."
+        raise PanelError(msg)
+    for name, value, least in (("rebalance", rebalance, 1), ("min_assets", min_assets, 3)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            msg = f"{name} is a whole number of at least {least}; got {value!r}."
+            raise PanelError(msg)
+
+
+def _beside(table: Table | None, form: Form, prices: pd.DataFrame) -> pd.DataFrame | None:
+    """Return a table on the rows and columns of the prices; it may lack some of either."""
+    if table is None:
+        return None
+    wide = to_wide(table, form)
+    common = [c for c in prices.columns if c in set(wide.columns)]
+    if not common or wide.index.intersection(prices.index).empty:
+        msg = (
+            f"{form.what} and prices share assets and dates; {form.what} has {few(wide.columns)}, "
+            f"prices have {few(prices.columns)}. Use the same names and stamps."
+        )
+        raise PanelError(msg)
+    negative = (wide < 0).any()
+    if negative.any():
+        msg = (
+            f"{form.what} is zero or above; negative: {few(wide.columns[negative])}. Mend or empty the cells."
+        )
+        raise PanelError(msg)
+    return wide.reindex(index=prices.index, columns=prices.columns)
+
+
+def _style(
+    factor: TradedFactor, data: Market, rows: np.ndarray, weighting: str, min_assets: int
+) -> np.ndarray:
+    """Return the weights (time, asset) of one long-short factor."""
+    assert factor.signal is not None  # noqa: S101 - portfolios without one are formed by the caller
+    priced = np.isfinite(data.prices.to_numpy())
+    signal = np.where(priced, factor.signal(data, factor.days).to_numpy(), np.nan)
+    formed = np.full(signal.shape, np.nan)
+    for t in np.unique(rows[rows >= 0]):
+        formed[t] = long_short(signal[t], weighting, min_assets)
+        if factor.name == "bab":
+            formed[t] = _unit_betas(formed[t], -signal[t])
+    return held(formed, rows, data.returns.to_numpy())
+
+
+def _unit_betas(weights: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """Lever both legs to a beta of 1; no portfolio where a leg's beta is not well above zero."""
+    out = weights.copy()
+    for leg in (weights > 0, weights < 0):
+        total = float(np.abs(weights[leg]) @ beta[leg])
+        if not total > 0.1:
+            return np.full(len(weights), np.nan)
+        out[leg] /= total
+    return out
+
+
+def _sectors(
+    sectors: Any, prices: pd.DataFrame, size: np.ndarray, market: np.ndarray, returns: np.ndarray, least: int
+) -> tuple[dict[str, np.ndarray], str]:
+    """Return each sector's weights minus the market's, and the sector left out if any."""
+    names = np.array(groups_of(sectors, [str(c) for c in prices.columns], None))
+    each = formation_rows(pd.DatetimeIndex(prices.index), 1)
+    kinds, counts = np.unique(names, return_counts=True)
+    large = kinds[counts >= least]
+    if not len(large):
+        msg = (
+            f"a sector has at least {least} coins; the largest has {counts.max()}. Lower min_assets=, merge "
+            "sectors, or leave 'sector' out of which=."
+        )
+        raise PanelError(msg)
+    left_out = ""
+    if len(large) == len(kinds):
+        left_out = str(kinds[np.argmax(counts)])
+    found = {}
+    for name in large[large != left_out]:
+        own = np.where(names == name, size, np.nan)
+        formed = np.array([proportional(row, min(least, 2)) for row in own])
+        found[f"{SECTOR}:{name}"] = held(formed, each, returns) - market
+    return found, left_out
+
+
+def _assemble(
+    weights: dict[str, np.ndarray], families: dict[str, str], returns: np.ndarray, prices: pd.DataFrame
+) -> xr.Dataset:
+    names = list(weights)
+    table = np.stack([weights[n] for n in names], axis=1)
+    factors = np.stack([earned(weights[n], returns) for n in names], axis=1)
+    # The first stamp has no return, whatever the weights.
+    table, factors, stamps = table[1:], factors[1:], prices.index[1:]
+    never = [n for n, column in zip(names, factors.T, strict=True) if not np.isfinite(column).any()]
+    if never:
+        msg = (
+            f"a factor has enough coins on some day; never so: {few(never)}. Give more coins or a longer "
+            "history, lower min_assets=, or leave them out of which=."
+        )
+        raise PanelError(msg)
+    return xr.Dataset(
+        {
+            s.FACTOR_RETURNS: ((s.TIME, s.FACTOR), factors),
+            s.FACTOR_WEIGHTS: ((s.TIME, s.FACTOR, s.ASSET), table),
+        },
+        coords={
+            s.TIME: stamps.to_numpy().astype("datetime64[ns]"),
+            s.FACTOR: np.array(names, dtype=np.str_),
+            s.ASSET: np.array([str(c) for c in prices.columns], dtype=np.str_),
+            s.FAMILY: (s.FACTOR, np.array([families[n] for n in names], dtype=np.str_)),
+            "rotates": (s.FACTOR, np.array([families[n] not in ("market", "sector") for n in names])),
+        },
+    )

@@ -1,0 +1,196 @@
+"""`driver_innovations`: series that are not returns become standardised surprises on one calendar."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import PanelError, unknown_names
+from bayesfactor.factors.spec import Driver, read_spec
+from bayesfactor.factors.transforms import innovations, standardised
+from bayesfactor.panel.calendar import to_stamp
+from bayesfactor.panel.construct import Table
+from bayesfactor.panel.tables import Form, to_wide
+from bayesfactor.panel.words import few, stamps_text
+
+__all__ = ["driver_innovations"]
+
+_DRIVERS: Final = Form("drivers", s.FACTOR, ("driver", "factor"), ("value",), ("drivers", s.FACTOR_RETURNS))
+_JUMP: Final = 30.0
+"""Standard deviations beyond which a surprise looks like a change of unit."""
+_DAY: Final = pd.Timedelta(days=1)
+
+
+def driver_innovations(
+    drivers: Table,
+    spec: Mapping[str, Any] | str | Path | None = None,
+    *,
+    start: object = None,
+    end: object = None,
+    as_of: object = None,
+) -> xr.Dataset:
+    """Turn drivers (hash rate, active addresses, funding, the S&P 500, ...) into innovations.
+
+    Each driver goes its own way: observations in order; the surprise beyond what was known before; its
+    size relative to that of past surprises; a cut at the outermost; the day on which it was published.
+
+    Parameters
+    ----------
+    drivers : table, dims (time, driver)
+        Levels by day, in any form that `bf.panel_from_prices` reads; NaN where there is none.
+    spec : dict, path of a TOML file, or None
+        A table for each column: `family` (required), `name`, `transform` (log-difference, difference,
+        log-ar1, ar1, log-ewma, ewma, level), `lag` (days after its stamp at which a value is known),
+        `standardise` (rolling, expanding, none), `window`, `min_periods`,
+        `halflife`, `winsorise`, `max_gap`. None takes those of `bf.driver_spec()` whose column is there.
+    start, end : date-like or None
+        First and last day of the result; all earlier data are still used.
+    as_of : date-like or None
+        Today by default. Stamps after it are refused.
+
+    Returns
+    -------
+    Dataset
+        `factor_returns` (time, factor): innovations in standard deviations, on every day of the calendar;
+        0 on days without news (weekends of a business-day series, whose change lands on the next open
+        day; gaps up to `max_gap` days, at the end too), NaN before a driver's first value and where it has
+        ended. Coord `family`.
+
+    Raises
+    ------
+    PanelError
+        If a stamp lies in the future or is given twice, a driver is constant or too short, a column is
+        missing, a gap is too long, or the spec breaks a rule.
+
+    Warns
+    -----
+    UserWarning
+        If a surprise is so large that the unit may have changed.
+
+    Notes
+    -----
+    Nothing at or before t depends on data after t: forecasts and scales are made of what came before.
+    """
+    table = to_wide(drivers, _DRIVERS)
+    _check_future(table, as_of)
+    wanted = _wanted(table, spec)
+    days = pd.DatetimeIndex(table.index).normalize()
+    first, last = days[0], days[-1]
+    if end is not None:
+        last = to_stamp(end, "end")
+    calendar = pd.date_range(to_stamp(start, "start") if start is not None else first, last, freq="D")
+    if not len(calendar):
+        msg = f"start= lies before end=; got {start!r} and {end!r}."
+        raise PanelError(msg)
+    columns = {d.name: _one(table[d.column], d, days[-1]).reindex(calendar) for d in wanted}
+    empty = [name for name, column in columns.items() if column.isna().all()]
+    if empty:
+        msg = (
+            f"drivers: each has an innovation between {stamps_text(calendar[:1])} and "
+            f"{stamps_text(calendar[-1:])}; none: {few(empty)}. Widen the window or drop them from the spec."
+        )
+        raise PanelError(msg)
+    return xr.Dataset(
+        {s.FACTOR_RETURNS: ((s.TIME, s.FACTOR), np.column_stack(list(columns.values())))},
+        coords={
+            s.TIME: calendar.to_numpy().astype("datetime64[ns]"),
+            s.FACTOR: np.array([d.name for d in wanted], dtype=np.str_),
+            s.FAMILY: (s.FACTOR, np.array([d.family for d in wanted], dtype=np.str_)),
+        },
+    )
+
+
+def _check_future(table: pd.DataFrame, as_of: object) -> None:
+    today = pd.Timestamp.now("UTC").tz_localize(None) if as_of is None else to_stamp(as_of, "as_of")
+    late = pd.DatetimeIndex(table.index[table.index > today])
+    if len(late):
+        msg = (
+            f"drivers: no stamp lies after {today.date()}; got {stamps_text(late)}. "
+            "A value from the future cannot be known: mend the stamp or drop the row."
+        )
+        raise PanelError(msg)
+
+
+def _wanted(table: pd.DataFrame, spec: Mapping[str, Any] | str | Path | None) -> list[Driver]:
+    found = read_spec(spec)
+    have = [str(c) for c in table.columns]
+    if spec is None:
+        found = [d for d in found if d.column in have]
+        if not found:
+            msg = (
+                f"drivers: no column is in the spec that ships; got {few(have)}. "
+                "Give spec=, such as {'my_column': {'family': 'macro', 'transform': 'difference'}}."
+            )
+            raise PanelError(msg)
+    absent = [d.column for d in found if d.column not in have]
+    if absent:
+        names = unknown_names(absent, have)
+        msg = f"drivers: the spec names columns of the table; missing: {names}. Rename or drop."
+        raise PanelError(msg)
+    return found
+
+
+def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> pd.Series:
+    """Return the innovations of one driver on the days on which they were known, up to `last`."""
+    level = column.dropna()
+    if np.isinf(level.to_numpy()).any():
+        msg = f"driver {driver.column!r}: values are finite; got an infinite one. Empty the cell."
+        raise PanelError(msg)
+    if level.nunique() < 2:
+        got = f"always {level.iloc[0]:.6g}" if len(level) else "no value"
+        msg = f"driver {driver.column!r}: values vary; got {got}. Drop it from the spec."
+        raise PanelError(msg)
+    surprise = innovations(
+        driver.column,
+        level.to_numpy(dtype="float64"),
+        driver.transform,
+        window=driver.window,
+        halflife=driver.halflife,
+    )
+    z = standardised(
+        surprise, kind=driver.standardise, window=driver.window, least=driver.min_periods, clip=0.0
+    )
+    if driver.standardise != "none":
+        _warn_of_jumps(driver, z, pd.DatetimeIndex(level.index))
+    z = np.clip(z, -driver.winsorise, driver.winsorise) if driver.winsorise > 0.0 else z
+    stamps = pd.DatetimeIndex(level.index).normalize() + driver.lag * _DAY
+    known = pd.Series(z, index=stamps).groupby(level=0).sum(min_count=1).dropna()
+    if known.empty:
+        msg = (
+            f"driver {driver.column!r}: {len(level)} values are too few for "
+            f"min_periods={driver.min_periods}; lower it in the spec, or give a longer history."
+        )
+        raise PanelError(msg)
+    _check_gaps(driver, pd.DatetimeIndex(known.index))
+    until = max(known.index[-1], min(last, known.index[-1] + driver.max_gap * _DAY))
+    return known.reindex(pd.date_range(known.index[0], until, freq="D"), fill_value=0.0)
+
+
+def _warn_of_jumps(driver: Driver, z: np.ndarray, stamps: pd.DatetimeIndex) -> None:
+    large = np.flatnonzero(np.abs(np.nan_to_num(z)) > _JUMP)
+    if len(large):
+        worst = large[np.argmax(np.abs(z[large]))]
+        warnings.warn(
+            f"driver {driver.column!r} moved by {z[worst]:.0f} standard deviations on "
+            f"{stamps[worst].date()}: its unit may have changed. Check the source; the move is cut by "
+            "winsorise, but its window's scale keeps it.",
+            stacklevel=4,
+        )
+
+
+def _check_gaps(driver: Driver, stamps: pd.DatetimeIndex) -> None:
+    gaps = np.diff(stamps.to_numpy()).astype("timedelta64[D]").astype(int)
+    long = np.flatnonzero(gaps - 1 > driver.max_gap)
+    if len(long):
+        at = long[np.argmax(gaps[long])]
+        msg = (
+            f"driver {driver.column!r}: at most {driver.max_gap} days lie between observations; "
+            f"{gaps[at] - 1} after {stamps[at].date()}. Raise max_gap in the spec if these were days "
+            "without news, or cut the series."
+        )
+        raise PanelError(msg)
