@@ -1,3 +1,7 @@
+from .attribution import attribute_returns as attribute_returns
+from .attribution import decompose_premium as decompose_premium
+from .attribution import select_factors as select_factors
+from .attribution import systematic_share as systematic_share
 from .compare import compare as compare
 from .diagnose import diagnose as diagnose
 from .errors import BayesFactorError as BayesFactorError

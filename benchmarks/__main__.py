@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gpu, kernel, real, sampling, scale, start
+from benchmarks import gpu, kernel, real, sampling, scale, selection, start
 
 MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any]]]]] = {
     "start": ("Seconds before anything happens", lambda _: start.measure()),
@@ -26,6 +26,7 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
     "real": ("Real coins", lambda _: real.measure()),
     "memory": ("200 x 1500 x 8 x 4000 draws: fit, LOO, risk", lambda _: scale.measure_memory()),
     "large": ("500 x 2000 x 10, 4 x (500 + 500)", lambda _: scale.measure_large()),
+    "selection": ("3 of 25 drivers, 20 panels: horseshoe-t against lasso", lambda _: selection.measure()),
     "gpu": ("The JAX path", lambda _: gpu.measure()),
 }
 ON_REQUEST = ("gpu",)

@@ -49,6 +49,7 @@ ROOMS = {
     "risk": Room("risk", "forecast laws ground"),
     "stress": Room("stress", "forecast laws ground"),
     "allocate": Room("allocate", "forecast laws ground"),
+    "attribution": Room("attribution", "risk laws ground"),
     "keep": Room("keep", "ground"),
     "plots": Room("plots", "risk diagnose laws ground"),
     "report": Room(

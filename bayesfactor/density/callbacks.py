@@ -69,7 +69,8 @@ def _values(x, at):
     value[n:] = _reals(at, At.CONSTANTS, m)
     log_value[n:] = _reals(at, At.LOG_CONSTANTS, m)
     first, second = _whole(at, At.FIRST, n), _whole(at, At.SECOND, n)
-    pool(x, _whole(at, At.TRANSFORM, n), first, second, _reals(at, At.WEIGHT, n), value, log_value)
+    transform, density = _whole(at, At.TRANSFORM, n), _whole(at, At.DENSITY, n)
+    pool(x, transform, density, first, second, _reals(at, At.WEIGHT, n), value, log_value)
     return value, log_value, np.zeros(n + m)
 
 

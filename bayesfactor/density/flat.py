@@ -177,7 +177,7 @@ class Density:
 
     def _values(self, points: np.ndarray) -> np.ndarray:
         points = np.ascontiguousarray(points, dtype=np.float64)
-        form = (self.transform, self.first, self.second, self.weight)
+        form = (self.transform, self.density, self.first, self.second, self.weight)
         return kernels.pool_many(points, *form, self.constants, self.log_constants)
 
     def log_prior(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -188,10 +188,20 @@ class Density:
         each = kernels.prior_many(values, self.density, self.first, self.second)
         return {e.name: each[:, e.where].reshape(-1, *e.shape) for e in self.elements}
 
+    def _points(self, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return the unconstrained points (draw, element) of pools (draw, pool) in the form `weight`."""
+        return kernels.point_many(values, self.transform, self.density, self.first, self.second, weight)
+
+    def _location_and_scale(self, values: np.ndarray, j: int) -> tuple[np.ndarray, np.ndarray]:
+        first, second = values[:, self.first[j]], values[:, self.second[j]]
+        if self.density[j] == kernels.REGULARISED:
+            return np.zeros_like(first), 1.0 / np.hypot(1.0 / first, 1.0 / second)
+        return first, second
+
     @property
     def hierarchical(self) -> np.ndarray:
         """Which elements are normal with a scale that is sampled: their form can be chosen."""
-        normal = np.isin(self.density, (kernels.NORMAL, kernels.LOG_NORMAL))
+        normal = np.isin(self.density, (kernels.NORMAL, kernels.LOG_NORMAL, kernels.REGULARISED))
         return normal & (self.second < self.n_dim)
 
     def half_centred(self) -> "Density":
@@ -202,7 +212,7 @@ class Density:
         """
         weight = np.where(self.hierarchical, 0.5, self.weight)
         values = self._values(self.start[None])
-        start = kernels.point_many(values, self.transform, self.first, self.second, weight)[0]
+        start = self._points(values, weight)[0]
         return replace(self, weight=weight, start=start)
 
     def parametrised(self, points: np.ndarray) -> "Density":
@@ -222,12 +232,12 @@ class Density:
         weight = self.weight.copy()
         for j in np.flatnonzero(self.hierarchical):
             u = np.log(values[:, j]) if self.density[j] == kernels.LOG_NORMAL else values[:, j]
-            m, scale = values[:, self.first[j]], values[:, self.second[j]]
+            m, scale = self._location_and_scale(values, int(j))
             given = np.stack([np.ones_like(m), m, np.log(scale)], axis=1)
             left = (u - given @ np.linalg.lstsq(given, u)[0]).var()
             said = max(1.0 / left - 1.0 / np.median(scale) ** 2, 0.0)  # precision that is the data's
             weight[j] = 1.0 - 1.0 / (1.0 + said * np.quantile(scale, _LOW) ** 2)
-        anew = kernels.point_many(values, self.transform, self.first, self.second, weight)
+        anew = self._points(values, weight)
         return replace(self, weight=weight, start=anew.mean(axis=0), jitter=anew.std(axis=0))
 
 

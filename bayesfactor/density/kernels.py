@@ -11,6 +11,9 @@ element stands behind its parameters, so values are made in order and derivative
 A normal element with location m and scale s moves in x with u = m + s^(1 - w) (x - w m), where u is
 the value or its logarithm: weight w = 1 is the centred form, w = 0 the non-centred one (Papaspiliopoulos,
 Roberts and Skold 2007, sec. 2; Gorinova, Moore and Hoffman 2020, eq. 4).
+
+A regularised element has two scales, that of the slab and its own: its precision is the sum of theirs
+(Piironen and Vehtari 2017, eq. 2.8), its location 0. The slab stands where others have their location.
 """
 
 import math
@@ -24,12 +27,15 @@ __all__ = [
     "BETA",
     "EXPONENTIAL",
     "GAMMA",
+    "HALF_CAUCHY",
     "HALF_NORMAL",
     "IDENTITY",
     "LOG",
     "LOG_NORMAL",
     "LOG_ODDS",
     "NORMAL",
+    "REGULARISED",
+    "location_and_log_scale",
     "point_many",
     "pool",
     "pool_many",
@@ -37,20 +43,30 @@ __all__ = [
     "prior_many",
 ]
 
-NORMAL, LOG_NORMAL, HALF_NORMAL, EXPONENTIAL, GAMMA, BETA = range(6)
+NORMAL, LOG_NORMAL, HALF_NORMAL, EXPONENTIAL, GAMMA, BETA, HALF_CAUCHY, REGULARISED = range(8)
 IDENTITY, LOG, LOG_ODDS = range(3)
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_LOG_2_OVER_PI = math.log(2.0 / math.pi)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pool(x, transform, first, second, weight, value, log_value):
+def location_and_log_scale(density, a, b, log_b):
+    """Return location and log scale of an element with the parameters a and b."""
+    if density == REGULARISED:
+        return 0.0, -0.5 * math.log(1.0 / (a * a) + 1.0 / (b * b))
+    return a, log_b
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pool(x, transform, density, first, second, weight, value, log_value):
     """Fill the head of `value` and `log_value` from the unconstrained point x."""
     for j in range(x.shape[0]):
         u = x[j]
         if weight[j] < 1.0:
-            m = value[first[j]]
-            u = m + math.exp((1.0 - weight[j]) * log_value[second[j]]) * (u - weight[j] * m)
+            a, b = first[j], second[j]
+            m, log_s = location_and_log_scale(density[j], value[a], value[b], log_value[b])
+            u = m + math.exp((1.0 - weight[j]) * log_s) * (u - weight[j] * m)
         if transform[j] == LOG:
             value[j] = math.exp(u)
             log_value[j] = u
@@ -74,7 +90,15 @@ def _element(density, v, u, rest, a, b, log_b):
     if density == LOG_NORMAL:
         z = (u - a) / b
         return -0.5 * z * z - log_b - _HALF_LOG_2PI - u, -z / b, z / b, (z * z - 1.0) / b
+    if density == REGULARISED:
+        precision = 1.0 / (a * a) + 1.0 / (b * b)
+        pull = v * v - 1.0 / precision
+        logp = 0.5 * math.log(precision) - 0.5 * v * v * precision - _HALF_LOG_2PI
+        return logp, -v * precision, pull / (a * a * a), pull / (b * b * b)
     z = v / b
+    if density == HALF_CAUCHY:
+        share = 2.0 * z * z / (1.0 + z * z)
+        return _LOG_2_OVER_PI - log_b - math.log1p(z * z), 1.0 - share, 0.0, (share - 1.0) / b
     if density == HALF_NORMAL:
         return math.log(2.0) - 0.5 * z * z - log_b - _HALF_LOG_2PI, 1.0 - z * z, 0.0, (z * z - 1.0) / b
     if density == EXPONENTIAL:
@@ -115,13 +139,20 @@ def prior(x, value, log_value, transform, density, first, second, weight, slope,
         else:
             u = value[j]
         if weight[j] < 1.0:
-            w, m, log_s = weight[j], value[a], log_value[b]
+            w = weight[j]
+            m, log_s = location_and_log_scale(density[j], value[a], value[b], log_value[b])
             spread, shrink = math.exp((1.0 - w) * log_s), math.exp(-w * log_s)
             z = (x[j] - w * m) * shrink
             total -= 0.5 * z * z + w * log_s + _HALF_LOG_2PI
             gradient[j] = pull * spread - z * shrink
-            slope[a] += pull * (1.0 - w * spread) + w * z * shrink
-            slope[b] += (pull * (1.0 - w) * (u - m) + w * (z * z - 1.0)) / value[b]
+            in_log_scale = pull * (1.0 - w) * (u - m) + w * (z * z - 1.0)
+            if density[j] == REGULARISED:
+                variance = math.exp(2.0 * log_s)
+                slope[a] += in_log_scale * variance / value[a] ** 3
+                slope[b] += in_log_scale * variance / value[b] ** 3
+            else:
+                slope[a] += pull * (1.0 - w * spread) + w * z * shrink
+                slope[b] += in_log_scale / value[b]
             continue
         rest = u - x[j]
         logp, dx, da, db = _element(density[j], value[j], u, rest, value[a], value[b], log_value[b])
@@ -137,7 +168,7 @@ def prior(x, value, log_value, transform, density, first, second, weight, slope,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pool_many(points, transform, first, second, weight, constants, log_constants):
+def pool_many(points, transform, density, first, second, weight, constants, log_constants):
     """Return the values (draw, pool) of unconstrained points (draw, element)."""
     n_draws, n = points.shape
     values = np.empty((n_draws, n + constants.shape[0]))
@@ -145,12 +176,12 @@ def pool_many(points, transform, first, second, weight, constants, log_constants
     logs[n:] = log_constants
     for s in range(n_draws):
         values[s, n:] = constants
-        pool(points[s], transform, first, second, weight, values[s], logs)
+        pool(points[s], transform, density, first, second, weight, values[s], logs)
     return values
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def point_many(values, transform, first, second, weight):
+def point_many(values, transform, density, first, second, weight):
     """Return the unconstrained points (draw, element) of pools (draw, pool): `pool` backwards."""
     n_draws, n = values.shape[0], transform.shape[0]
     points = np.empty((n_draws, n))
@@ -162,7 +193,8 @@ def point_many(values, transform, first, second, weight):
             if transform[j] == LOG_ODDS:
                 u -= math.log1p(-values[s, j])
             if weight[j] < 1.0:
-                m, log_s = values[s, first[j]], math.log(values[s, second[j]])
+                a, b = values[s, first[j]], values[s, second[j]]
+                m, log_s = location_and_log_scale(density[j], a, b, math.log(b))
                 u = weight[j] * m + math.exp((weight[j] - 1.0) * log_s) * (u - m)
             points[s, j] = u
     return points

@@ -31,6 +31,8 @@ _DENSITIES: Final = {
     "ExponentialRV": (kernels.EXPONENTIAL, kernels.LOG),
     "GammaRV": (kernels.GAMMA, kernels.LOG),
     "BetaRV": (kernels.BETA, kernels.LOG_ODDS),
+    "HalfCauchyRV": (kernels.HALF_CAUCHY, kernels.LOG),
+    "RegularisedNormal": (kernels.REGULARISED, kernels.IDENTITY),
 }
 _TRANSFORMS: Final = {
     "NoneType": kernels.IDENTITY,

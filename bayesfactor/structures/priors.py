@@ -2,7 +2,8 @@
 
 A card's slot holds the dictionary form of `pymc_extras.prior.Prior`; nesting is hierarchy. The
 location of a nested prior is named `<slot>_mean` and its scale `<slot>_sd` (`_log_mean` and
-`_log_sd` under a LogNormal). A slot `group_<x>` centres `<x>` on the value of the asset's group.
+`_log_sd` under a LogNormal). A slot `group_<x>` centres `<x>` on the value of the asset's group. A slot
+`<x>_slab` regularises the scale of a Normal `<x>` around 0.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import pytensor.tensor as pt
 from pymc_extras.prior import Prior, register_tensor_transform
 
 from bayesfactor.errors import CardError
+from bayesfactor.likelihoods.regularised import RegularisedNormal
 
 __all__ = ["PriorSet", "parse_prior"]
 
@@ -78,7 +80,7 @@ class PriorSet:
         prior = parse_prior(slot, self.specs[slot])
         own = self._own_dims(slot, prior, dims)
         if own == dims:
-            return _create(prior, slot, slot)
+            return self._own(prior, slot, slot)
         shared = _create(prior, f"{slot}_mean", f"{slot}_mean")
         shared = pt.expand_dims(shared, [i for i, d in enumerate(dims) if d not in own])
         sizes = [pm.modelcontext(None).dim_lengths[d] for d in dims]
@@ -98,12 +100,27 @@ class PriorSet:
         if (above.dims or ()) != group_dims:
             msg = f"slot {group!r} needs dims {list(group_dims)}; got {list(above.dims or ())}."
             raise CardError(msg)
-        centre = _create(above, group, slot)
+        centre = self._own(above, group, slot)
         spread = _parameter(prior, slot, "sigma", slot)
         at = centre[self.group_index]
         if centered:
             return pm.Normal(slot, mu=at, sigma=spread, dims=dims)
         return pm.Deterministic(slot, at + spread * pm.Normal(f"{slot}_offset", dims=dims), dims=dims)
+
+    def _own(self, prior: Prior, slot: str, root: str) -> Any:
+        """Create the variable of a slot, regularised where the card gives it a slab."""
+        slab = f"{slot}_slab"
+        if slab not in self.specs:
+            return _create(prior, slot, root)
+        wide = parse_prior(slab, self.specs[slab])
+        if prior.distribution != "Normal" or "mu" in prior.parameters or wide.dims:
+            msg = (
+                f"slot {slab!r} is one number and regularises a Normal {slot!r} without mu; got {prior} and "
+                f"{wide}. Drop mu and the slab's dims, or drop {slab!r}."
+            )
+            raise CardError(msg)
+        spread = _parameter(prior, slot, "sigma", slot)
+        return RegularisedNormal(slot, _create(wide, slab, slab), spread, dims=prior.dims)
 
     def _own_dims(self, slot: str, prior: Prior, dims: tuple[str, ...]) -> tuple[str, ...]:
         own = tuple(prior.dims or ())

@@ -1,0 +1,87 @@
+"""What this room reads off a tree: draws, flat over chains, and the data they were conditioned on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import RiskError
+
+__all__ = ["Draws", "read_draws", "spread_over"]
+
+INTERVAL = (0.05, 0.95)
+"""Ends of the intervals this room reports."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws in original units.
+
+    Parameters
+    ----------
+    alpha : ndarray (draw, asset)
+    loadings : ndarray (draw, asset, factor)
+    returns : ndarray (time, asset)
+        NaN where there is none.
+    factors : ndarray (time, factor)
+    assets, names, families, groups : ndarray of str
+        `names` and `families` are those of the factors, `groups` those of the assets.
+    time : ndarray of datetime64
+    n_chains : int
+    """
+
+    alpha: np.ndarray
+    loadings: np.ndarray
+    returns: np.ndarray
+    factors: np.ndarray
+    assets: np.ndarray
+    names: np.ndarray
+    families: np.ndarray
+    groups: np.ndarray
+    time: np.ndarray
+    n_chains: int
+
+
+def read_draws(tree: xr.DataTree, *, verb: str) -> Draws:
+    """Read a fit.
+
+    Raises
+    ------
+    SchemaError
+        If `tree` is not a fit.
+    """
+    s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb=verb)
+    post, obs, const = (tree[g].to_dataset() for g in (s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA))
+    missing = [v for v in (s.ALPHA, s.LOADINGS) if v not in post]
+    if missing:
+        msg = f"{verb} reads {' and '.join(missing)} of the posterior; this model has none."
+        raise RiskError(msg)
+    alpha = post[s.ALPHA].transpose(s.CHAIN, s.DRAW, s.ASSET).values
+    loadings = post[s.LOADINGS].transpose(s.CHAIN, s.DRAW, s.ASSET, s.FACTOR).values
+    return Draws(
+        alpha=alpha.reshape(-1, alpha.shape[-1]),
+        loadings=loadings.reshape(-1, *loadings.shape[-2:]),
+        returns=obs[s.RETURNS].transpose(s.TIME, s.ASSET).values,
+        factors=const[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR).values,
+        assets=post[s.ASSET].values.astype(str),
+        names=post[s.FACTOR].values.astype(str),
+        families=const[s.FAMILY].values.astype(str),
+        groups=const[s.GROUP].values.astype(str)
+        if const[s.GROUP].dims == (s.ASSET,)
+        else _groups(obs, const),
+        time=obs[s.TIME].values,
+        n_chains=alpha.shape[0],
+    )
+
+
+def _groups(obs: xr.Dataset, const: xr.Dataset) -> np.ndarray:
+    return (
+        obs[s.GROUP].values.astype(str) if s.GROUP in obs.coords else const["group_index"].values.astype(str)
+    )
+
+
+def spread_over(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean and both ends of the 90 % interval over the first axis."""
+    low, high = np.quantile(values, INTERVAL, axis=0)
+    return values.mean(axis=0), low, high
