@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gpu, kernel, real, sampling, scale, selection, start
+from benchmarks import case, gpu, kernel, real, sampling, scale, selection, start
 
 MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any]]]]] = {
     "start": ("Seconds before anything happens", lambda _: start.measure()),
@@ -27,16 +27,20 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
     "memory": ("200 x 1500 x 8 x 4000 draws: fit, LOO, risk", lambda _: scale.measure_memory()),
     "large": ("500 x 2000 x 10, 4 x (500 + 500)", lambda _: scale.measure_large()),
     "selection": ("3 of 25 drivers, 20 panels: horseshoe-t against lasso", lambda _: selection.measure()),
+    "case": ("Case study: market, style, drivers, horseshoe on real coins", lambda _: case.measure()),
     "gpu": ("The JAX path", lambda _: gpu.measure()),
 }
-ON_REQUEST = ("gpu",)
+ON_REQUEST = ("case", "gpu")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the measurements that were asked for, in order, and print each as it is done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="name", help=f"of {', '.join(MEASURES)}; all but the last if none"
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"of {', '.join(MEASURES)}; without any, all but case and gpu",
     )
     parser.add_argument(
         "--peer", action="append", choices=sampling.PEERS, help="peers of `sampling` (nutpie)"

@@ -1,7 +1,8 @@
 """Which of 25 candidate drivers move returns: `horseshoe-t` against lasso on the same panels.
 
-Lasso is scikit-learn's `MultiTaskLassoCV` on standardised data, which keeps or drops a driver for all assets at
-once and chooses its penalty by cross-validation; and the same with the penalty of one standard error more.
+Lasso is scikit-learn's `MultiTaskLassoCV` on standardised data, which keeps or drops a driver for all
+assets at once and chooses its penalty by cross-validation; and the same with a penalty one standard
+error of that above it.
 """
 
 import time

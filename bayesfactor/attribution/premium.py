@@ -41,8 +41,8 @@ def decompose_premium(
     Dataset
         `expected_return`, `alpha` (asset): fractions per period, alpha being what neither portfolios nor
         drivers explain; `premium` (factor), `premium_contribution` (asset, factor) = loading x premium;
-        each with `_low` and `_high` (90 % interval); `traded` (factor). `attrs["identification"]` says in words how
-        well the sample pins premia down, and `attrs["years"]` how long it is.
+        each with `_low` and `_high` (90 % interval); `traded` (factor). `attrs["identification"]` says in
+        words how well the sample pins premia down, and `attrs["years"]` how long it is.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def decompose_premium(
     per_year = float(tree[s.OBSERVED_DATA].attrs.get("periods_per_year", 365))
     years = len(d.time) / per_year
     coords = {s.ASSET: d.assets, s.FACTOR: d.names, s.FAMILY: (s.FACTOR, d.families)}
-    attrs = {"years": years, "identification": _in_words(d.names, premium, years, per_year)}
+    attrs = {"years": years, "identification": _in_words(d.names, premium, own, years, per_year)}
     return xr.Dataset(out, coords=coords, attrs=attrs)
 
 
@@ -144,12 +144,12 @@ def _mispricing(y: np.ndarray, x: np.ndarray, noise: np.ndarray) -> float:
     return max(0.0, (q - (len(y) - x.shape[1])) / float(weight.sum() - np.trace(inner)))
 
 
-def _in_words(names: np.ndarray, premium: np.ndarray, years: float, per_year: float) -> str:
+def _in_words(names: np.ndarray, premium: np.ndarray, own: np.ndarray, years: float, per_year: float) -> str:
     low, high = np.quantile(premium, (0.05, 0.95), axis=0)
     sure = [str(n) for n, a, b in zip(names, low, high, strict=True) if a > 0 or b < 0]
-    widest = float(np.median((high - low) * per_year))
-    said = f"of {', '.join(sure)} the sign is known" if sure else "of none is even the sign known"
-    return (
-        f"{years:.1f} years of data pin premia down weakly: {said} with 95 % probability, and the median "
-        f"90 % interval is {widest:.2f} wide per year. Finer sampling would not help."
-    )
+    said = f"the sign of {', '.join(sure)} is known" if sure else "not even a sign is known"
+    text = f"{years:.1f} years of data pin premia down weakly: {said} with 95 % probability"
+    if own.any():
+        width = float(np.median((high - low)[own]) * per_year)
+        text += f"; the median 90 % interval of a portfolio's premium is {width:.0%} a year wide"
+    return f"{text}. Finer sampling would not help."

@@ -45,6 +45,6 @@ STRUCTURES: Final[dict[str, Structure]] = {
     "static": Structure(
         "static",
         required=("alpha", "loadings", "sigma", "factor_location", "factor_scale", "factor_correlation"),
-        optional=("nu", "factor_nu", "group_alpha", "group_loadings", "group_loadings_slab", "loadings_slab"),
+        optional=("nu", "factor_nu", "group_alpha", "group_loadings", "loadings_scale", "loadings_slab"),
     ),
 }

@@ -3,7 +3,7 @@
 A card's slot holds the dictionary form of `pymc_extras.prior.Prior`; nesting is hierarchy. The
 location of a nested prior is named `<slot>_mean` and its scale `<slot>_sd` (`_log_mean` and
 `_log_sd` under a LogNormal). A slot `group_<x>` centres `<x>` on the value of the asset's group. A slot
-`<x>_slab` regularises the scale of a Normal `<x>` around 0.
+`<x>_scale` is the one scale of `<x>`, of its groups' values and of their mean, which `<x>_slab` regularises.
 """
 
 from collections.abc import Mapping
@@ -72,6 +72,8 @@ class PriorSet:
         A prior with fewer dims is one value shared along the others: complete pooling.
         """
         group = f"group_{slot}"
+        if f"{slot}_scale" in self.specs:
+            return self._sparse(slot, dims)
         if group in self.specs:
             # Prior wants a mu before it believes in an offset; here the group provides it.
             spec = {k: v for k, v in self.specs[slot].items() if k != "centered"}
@@ -80,7 +82,7 @@ class PriorSet:
         prior = parse_prior(slot, self.specs[slot])
         own = self._own_dims(slot, prior, dims)
         if own == dims:
-            return self._own(prior, slot, slot)
+            return _create(prior, slot, slot)
         shared = _create(prior, f"{slot}_mean", f"{slot}_mean")
         shared = pt.expand_dims(shared, [i for i, d in enumerate(dims) if d not in own])
         sizes = [pm.modelcontext(None).dim_lengths[d] for d in dims]
@@ -100,27 +102,35 @@ class PriorSet:
         if (above.dims or ()) != group_dims:
             msg = f"slot {group!r} needs dims {list(group_dims)}; got {list(above.dims or ())}."
             raise CardError(msg)
-        centre = self._own(above, group, slot)
+        centre = _create(above, group, slot)
         spread = _parameter(prior, slot, "sigma", slot)
         at = centre[self.group_index]
         if centered:
             return pm.Normal(slot, mu=at, sigma=spread, dims=dims)
         return pm.Deterministic(slot, at + spread * pm.Normal(f"{slot}_offset", dims=dims), dims=dims)
 
-    def _own(self, prior: Prior, slot: str, root: str) -> Any:
-        """Create the variable of a slot, regularised where the card gives it a slab."""
-        slab = f"{slot}_slab"
-        if slab not in self.specs:
-            return _create(prior, slot, root)
-        wide = parse_prior(slab, self.specs[slab])
-        if prior.distribution != "Normal" or "mu" in prior.parameters or wide.dims:
+    def _sparse(self, slot: str, dims: tuple[str, ...]) -> Any:
+        """Create a slot all of whose levels share one scale per factor: where it is small, all is small.
+
+        With a scale of its own for each level, a factor that matters could be told in two ways, by its
+        mean or by deviations from none, and chains got stuck in one of them.
+        """
+        prior = parse_prior(slot, self.specs[slot])
+        slab_slot, scale_slot = f"{slot}_slab", f"{slot}_scale"
+        slab = parse_prior(slab_slot, self.specs.get(slab_slot, {"dist": "missing"}))
+        spread = parse_prior(scale_slot, self.specs[scale_slot])
+        plain = prior.distribution == "Normal" and not prior.parameters and tuple(prior.dims or ()) == dims
+        if not plain or slab.dims or tuple(spread.dims or ()) != dims[1:] or f"group_{slot}" in self.specs:
             msg = (
-                f"slot {slab!r} is one number and regularises a Normal {slot!r} without mu; got {prior} and "
-                f"{wide}. Drop mu and the slab's dims, or drop {slab!r}."
+                f"slot {scale_slot!r} is the one scale, with dims {list(dims[1:])}, of a Normal {slot!r} with "
+                f"dims {list(dims)} and without kwargs, beside one {slab_slot!r} and no 'group_{slot}'; got "
+                f"{prior}, {spread} and {slab}. Drop {scale_slot!r} to use other priors."
             )
             raise CardError(msg)
-        spread = _parameter(prior, slot, "sigma", slot)
-        return RegularisedNormal(slot, _create(wide, slab, slab), spread, dims=prior.dims)
+        scale = _create(spread, scale_slot, scale_slot)
+        mean = RegularisedNormal(f"{slot}_mean", _create(slab, slab_slot, slab_slot), scale, dims=dims[1:])
+        group = pm.Normal(f"group_{slot}", mean, scale, dims=("group", *dims[1:]))
+        return pm.Normal(slot, group[self.group_index], scale, dims=dims)
 
     def _own_dims(self, slot: str, prior: Prior, dims: tuple[str, ...]) -> tuple[str, ...]:
         own = tuple(prior.dims or ())
