@@ -210,3 +210,31 @@ def test_a_card_that_is_no_toml_is_refused(tmp_path):
     path.write_text("name = [")
     with pytest.raises(CardError, match="not valid TOML"):
         bf.get_model(path)
+
+
+@pytest.mark.parametrize(
+    "priors",
+    [
+        {"loadings_slab": None},
+        {"loadings_slab": {"dist": "LogNormal", "dims": ["factor"], "kwargs": {"mu": 0, "sigma": 1}}},
+        {"loadings_scale": {"dist": "HalfCauchy", "kwargs": {"beta": 1}}},
+        {"loadings": {"dist": "Normal", "dims": ["asset", "factor"], "kwargs": {"sigma": 1}}},
+        {"group_loadings": {"dist": "Normal", "dims": ["group", "factor"]}},
+    ],
+)
+def test_the_one_scale_of_a_sparse_card_stands_alone(priors):
+    panel, _ = bf.simulate_panel(n_assets=4, n_days=40, n_factors=2, n_groups=2, random_seed=1)
+    with pytest.raises(bf.CardError, match="loadings_s"):
+        bf.get_model("horseshoe-t", priors=priors).build(panel)
+
+
+def test_the_prior_of_the_horseshoe_has_a_spike_and_a_slab():
+    """Most factors do next to nothing a priori, some do as much as the market."""
+    panel, _ = bf.simulate_panel(n_assets=4, n_days=40, n_factors=6, n_groups=2, random_seed=1)
+    prior = bf.sample_prior_predictive("horseshoe-t", panel, draws=2000, random_seed=1)["prior"]
+    unit = (
+        prior["loadings_mean"].values / (panel["returns"].std() / panel["factor_returns"].std("time")).values
+    )
+    assert (np.abs(unit) < 0.05).mean() > 0.4
+    assert 0.02 < (np.abs(unit) > 0.5).mean() < 0.3
+    assert np.quantile(np.abs(unit), 0.999) < 10.0

@@ -122,9 +122,9 @@ class PriorSet:
         plain = prior.distribution == "Normal" and not prior.parameters and tuple(prior.dims or ()) == dims
         if not plain or slab.dims or tuple(spread.dims or ()) != dims[1:] or f"group_{slot}" in self.specs:
             msg = (
-                f"slot {scale_slot!r} is the one scale, with dims {list(dims[1:])}, of a Normal {slot!r} with "
-                f"dims {list(dims)} and without kwargs, beside one {slab_slot!r} and no 'group_{slot}'; got "
-                f"{prior}, {spread} and {slab}. Drop {scale_slot!r} to use other priors."
+                f"slot {scale_slot!r} is the one scale (dims {list(dims[1:])}) of Normal {slot!r}, with dims "
+                f"{list(dims)} and no kwargs, beside one {slab_slot!r} and no 'group_{slot}'; "
+                f"got {prior}, {spread} and {slab}. Drop {scale_slot!r} to use other priors."
             )
             raise CardError(msg)
         scale = _create(spread, scale_slot, scale_slot)
