@@ -4,10 +4,12 @@ from .attribution import select_factors as select_factors
 from .attribution import systematic_share as systematic_share
 from .compare import compare as compare
 from .diagnose import diagnose as diagnose
+from .download import download_prices as download_prices
 from .errors import BayesFactorError as BayesFactorError
 from .errors import CardError as CardError
 from .errors import CompareError as CompareError
 from .errors import ConvergenceError as ConvergenceError
+from .errors import DownloadError as DownloadError
 from .errors import MissingFileError as MissingFileError
 from .errors import ModelError as ModelError
 from .errors import NumericalError as NumericalError

@@ -12,6 +12,7 @@ __all__ = [
     "CardError",
     "CompareError",
     "ConvergenceError",
+    "DownloadError",
     "MissingFileError",
     "ModelError",
     "NumericalError",
@@ -49,6 +50,10 @@ class CompareError(BayesFactorError, ValueError):
 
 class ConvergenceError(BayesFactorError, RuntimeError):
     """A fit whose diagnosis is `fail` was used where only a converged one is allowed."""
+
+
+class DownloadError(BayesFactorError, RuntimeError):
+    """An exchange could not be read."""
 
 
 class WeightsError(BayesFactorError, ValueError):

@@ -1,0 +1,243 @@
+"""`download_prices`: closes and traded value from an exchange through ccxt, page by page, resumable.
+
+Each symbol has a CSV in the folder; every page makes it longer, written whole. A run that breaks off loses
+one page at most, and the next begins where the file ends.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import DownloadError, MissingFileError
+from bayesfactor.keep import written_whole
+
+__all__ = ["download_prices"]
+
+_COLUMNS: Final = ["date", "close", "volume"]
+_PAGE: Final = 500
+_LONGEST_PAUSE: Final = 60.0
+
+
+def download_prices(
+    exchange: Any,
+    symbols: Iterable[str],
+    folder: str | Path,
+    *,
+    start: str,
+    end: str | None = None,
+    timeframe: str = "1d",
+    retries: int = 5,
+    progressbar: bool = True,
+) -> xr.Dataset:
+    """Download closes and traded value of symbols, or continue a download that broke off.
+
+    Parameters
+    ----------
+    exchange : str or ccxt.Exchange
+        Name of an exchange that ccxt knows, such as "binance", or one made by hand. Its rate limit is kept.
+    symbols : iterable of str
+        As ccxt writes them: "BTC/USDT". The asset is what stands before the slash.
+    folder : str or Path
+        Where one CSV per symbol lies, or will: `date`, `close`, `volume` (traded value in the quote
+        currency).
+    start, end : str
+        First and last day (UTC); up to the last bar that is over if `end` is not given.
+    timeframe : str
+        Of the bars; "1d" or "1h" for most uses.
+    retries : int
+        How often a page is tried again after a network error, with pauses that double from one second.
+    progressbar : bool
+        Whether to say what is being loaded.
+
+    Returns
+    -------
+    Dataset
+        `prices` and `volume` (time, asset); a stamp is the opening of its bar, so a daily price is that of
+        the end of its day. NaN where there was no bar.
+
+    Raises
+    ------
+    DownloadError
+        If ccxt is not there, exchange or symbol are unknown, the exchange refuses, or retries are used up;
+        what was loaded is kept.
+    MissingFileError
+        If the folder does not exist.
+
+    Notes
+    -----
+    Needs the extra `bayesfactor[data]`. Check the exchange's terms of use before you use its data.
+    """
+    ccxt = _ccxt()
+    folder = Path(folder)
+    if not folder.is_dir():
+        msg = f"the folder {str(folder)!r} does not exist; make it first."
+        raise MissingFileError(msg)
+    names = [symbols] if isinstance(symbols, str) else list(symbols)
+    assets = [n.split("/")[0] for n in names]
+    if not names or len(set(assets)) != len(assets):
+        msg = f"symbols are distinct assets, such as BTC/USDT and ETH/USDT; got {', '.join(names) or 'none'}."
+        raise DownloadError(msg)
+    source = _opened(exchange, ccxt)
+    call = _Patient(source, ccxt, retries)
+    call(source.load_markets)
+    unknown = [n for n in names if n not in source.markets]
+    if unknown or timeframe not in source.timeframes:
+        what = f"symbol {', '.join(unknown)}" if unknown else f"timeframe {timeframe!r}"
+        msg = f"{source.id} does not know the {what}. Symbols are written BTC/USDT; see its markets."
+        raise DownloadError(msg)
+    step = pd.Timedelta(seconds=source.parse_timeframe(timeframe))
+    first, last = _span(start, end, step)
+    tables = {}
+    for name, asset in zip(names, assets, strict=True):
+        path = folder / f"{asset}.csv"
+        tables[asset] = _one(source, call, name, path, timeframe, step, first, last)
+        if progressbar:
+            print(f"{name}: {len(tables[asset])} bars", flush=True)  # noqa: T201
+    return _joined(tables)
+
+
+def _ccxt() -> Any:
+    try:
+        import ccxt
+    except ImportError as error:
+        msg = f"downloads need ccxt ({error}). pip install 'bayesfactor[data]'."
+        raise DownloadError(msg) from error
+    return ccxt
+
+
+def _opened(exchange: Any, ccxt: Any) -> Any:
+    if not isinstance(exchange, str):
+        return exchange
+    if exchange not in ccxt.exchanges:
+        msg = f"ccxt knows no exchange {exchange!r}; ccxt.exchanges lists {len(ccxt.exchanges)} of them."
+        raise DownloadError(msg)
+    return getattr(ccxt, exchange)({"enableRateLimit": True})
+
+
+class _Patient:
+    """Calls an exchange again after network errors, with growing pauses; other errors are final."""
+
+    def __init__(self, source: Any, ccxt: Any, retries: int) -> None:
+        self.source, self.ccxt, self.retries = source, ccxt, retries
+
+    def __call__(self, do: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        for attempt in range(self.retries + 1):
+            try:
+                return do(*arguments, **options)
+            except self.ccxt.NetworkError as error:
+                if attempt == self.retries:
+                    msg = (
+                        f"{self.source.id} could not be reached in {attempt + 1} attempts: {error}. What "
+                        "was loaded is kept; call again to go on."
+                    )
+                    raise DownloadError(msg) from error
+                time.sleep(min(_LONGEST_PAUSE, 2.0**attempt))
+            except self.ccxt.BaseError as error:
+                msg = f"{self.source.id} refused: {type(error).__name__}: {error}."
+                raise DownloadError(msg) from error
+        raise AssertionError
+
+
+def _span(start: str, end: str | None, step: pd.Timedelta) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Return the first bar's stamp and that of the last bar which is over."""
+    over = pd.Timestamp.now("UTC").tz_localize(None).floor(step) - step
+    try:
+        first, last = pd.Timestamp(start), pd.Timestamp(end) if end is not None else over
+    except ValueError as error:
+        msg = f"start and end are dates such as 2021-01-01; got {start!r} and {end!r}."
+        raise DownloadError(msg) from error
+    last = min(last, over)
+    if first > last:
+        msg = f"start lies before the end and the last bar that is over, {over}; got {first} and {last}."
+        raise DownloadError(msg)
+    return first, last
+
+
+def _one(
+    source: Any,
+    call: _Patient,
+    symbol: str,
+    path: Path,
+    timeframe: str,
+    step: pd.Timedelta,
+    first: pd.Timestamp,
+    last: pd.Timestamp,
+) -> pd.DataFrame:
+    """Return the bars of one symbol from `first` to `last`, loading what the file lacks."""
+    table = _kept(path)
+    # A file that begins later than asked for is loaded from the front again: it may miss bars there.
+    if len(table) and table.index[0] > first + step and not table.attrs["from"] <= first:
+        table = _empty(first)
+    at = max(first, table.index[-1] + step) if len(table) else first
+    table.attrs["from"] = min(table.attrs["from"], first)
+    while at <= last:
+        since = int(at.value // 1_000_000)
+        page = call(source.fetch_ohlcv, symbol, timeframe, since=since, limit=_PAGE)
+        new = _table(page)
+        new = new[(new.index >= at) & (new.index <= last)]
+        if new.empty:
+            # Nothing here: a coin not listed yet has bars later, one that is gone has none any more.
+            at += _PAGE * step
+            continue
+        origin = table.attrs["from"]
+        table = pd.concat([table, new]) if len(table) else new
+        table.attrs["from"] = origin
+        _keep(table, path)
+        at = table.index[-1] + step
+    return table[(table.index >= first) & (table.index <= last)]
+
+
+def _empty(first: pd.Timestamp) -> pd.DataFrame:
+    table = pd.DataFrame({"close": [], "volume": []}, index=pd.DatetimeIndex([]), dtype="float64")
+    table.attrs["from"] = first
+    return table
+
+
+def _table(page: list[list[float]]) -> pd.DataFrame:
+    """Return bars as a table; traded value is in the quote currency, at the close."""
+    values = np.array(page, dtype="float64").reshape(-1, 6)
+    stamps = pd.DatetimeIndex(values[:, 0].astype("int64").astype("datetime64[ms]")).as_unit("ns")
+    table = pd.DataFrame({"close": values[:, 4], "volume": values[:, 4] * values[:, 5]}, index=stamps)
+    return table[~table.index.duplicated()].sort_index()
+
+
+def _kept(path: Path) -> pd.DataFrame:
+    """Return what a file holds; its first line says from which day on it was asked for."""
+    if not path.exists():
+        return _empty(pd.Timestamp.max)
+    try:
+        with path.open(encoding="utf-8") as lines:
+            origin = pd.Timestamp(lines.readline().removeprefix("# from ").strip())
+        table = pd.read_csv(path, comment="#", index_col="date", parse_dates=True)
+        table.index = pd.DatetimeIndex(table.index).as_unit("ns").rename(None)
+        table = table[_COLUMNS[1:]].astype("float64")
+    except (ValueError, KeyError, OSError) as error:
+        msg = f"{path.name!r} is no file of an earlier download: {error}. Move it away and call again."
+        raise DownloadError(msg) from error
+    table.attrs["from"] = origin
+    return table
+
+
+def _keep(table: pd.DataFrame, path: Path) -> None:
+    with written_whole(path) as temporary:
+        text = table.rename_axis("date").to_csv(float_format="%.12g")
+        temporary.write_text(f"# from {table.attrs['from'].isoformat()}\n{text}", encoding="utf-8")
+
+
+def _joined(tables: dict[str, pd.DataFrame]) -> xr.Dataset:
+    absent = [a for a, t in tables.items() if t.empty]
+    if absent:
+        msg = f"no bar in the whole span for {', '.join(absent)}. Move start, or leave them out."
+        raise DownloadError(msg)
+    stamps = pd.DatetimeIndex(sorted(set().union(*(t.index for t in tables.values()))))
+    parts = {c: np.column_stack([t[c].reindex(stamps) for t in tables.values()]) for c in _COLUMNS[1:]}
+    return xr.Dataset(
+        {"prices": ((s.TIME, s.ASSET), parts["close"]), "volume": ((s.TIME, s.ASSET), parts["volume"])},
+        coords={s.TIME: stamps, s.ASSET: np.array(list(tables), dtype=np.str_)},
+    )
