@@ -12,7 +12,7 @@ from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
 
 __all__ = ["TRADED_FAMILIES", "decompose_premium"]
 
-TRADED_FAMILIES: Final = ("market", "style", "sector")
+TRADED_FAMILIES: Final = ("market", "style", "sector", "liquidity")
 """Families whose factors are portfolios by default: their premium is their mean."""
 
 
@@ -34,7 +34,7 @@ def decompose_premium(
         Of the mispricing that adds to the uncertainty of drivers' premia.
     traded : list of str, optional
         Factors that are portfolios. By default those with weights in the fit, and those of the families
-        market, style and sector.
+        market, style, sector and liquidity.
 
     Returns
     -------
