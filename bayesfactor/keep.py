@@ -93,6 +93,11 @@ def load(path: str | Path) -> xr.DataTree:
     except Exception as error:
         msg = f"{path.name} cannot be read as a saved fit: {error}. Give a file that bf.save wrote."
         raise SchemaError(msg) from error
+    if not tree.children and s.FACTOR_RETURNS in tree.data_vars:
+        msg = (
+            f"{path.name} holds factors or a panel, no fit. Read it with xarray.load_dataset({path.name!r})."
+        )
+        raise SchemaError(msg)
     s.check_tree(tree, verb="load")
     return tree
 

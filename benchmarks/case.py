@@ -18,7 +18,7 @@ import bayesfactor as bf
 __all__ = ["factors_of", "measure"]
 
 STYLE = ("size", "momentum", "reversal", "volatility", "liquidity")
-SAMPLING = {"draws": 500, "tune": 700, "random_seed": 1, "progressbar": False}
+SAMPLING = {"draws": 400, "tune": 600, "random_seed": 1, "progressbar": False}
 
 
 def factors_of(folder: Path, start: str, end: str) -> xr.Dataset:

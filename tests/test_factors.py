@@ -182,10 +182,33 @@ def test_permuting_coins_and_rescaling_prices_changes_nothing(tables):
 def test_caps_missing_for_half_of_the_coins_leave_them_out_of_size_only(tables):
     prices, caps, _ = tables
     half = caps.iloc[:, ::2]
-    factors = bf.build_factors(prices, market_cap=half, which=["size", "momentum"])
+    with pytest.warns(UserWarning, match="no value for C01, C03"):
+        factors = bf.build_factors(prices, market_cap=half, which=["size", "momentum"])
     held_ = (factors["factor_weights"].fillna(0.0) != 0).any("time")
     assert not held_.sel(factor="size").values[1::2].any()
     assert held_.sel(factor="momentum").values[1::2].any()
+
+
+def test_capitalisations_thinner_than_prices_are_warned_of_and_infinite_ones_refused(tables):
+    prices, caps, _ = tables
+    with pytest.warns(UserWarning, match="in 85% of the periods"):
+        bf.build_factors(prices, market_cap=caps.iloc[::7], which=["market"])
+    with pytest.raises(bf.PanelError, match="finite and somewhere above zero"):
+        bf.build_factors(prices, market_cap=caps.assign(C01=np.inf))
+    with pytest.raises(bf.PanelError, match="finite and somewhere above zero"):
+        bf.build_factors(prices, market_cap=caps * 0.0)
+    with pytest.raises(bf.PanelError, match="need two periods"):
+        bf.build_factors(prices.iloc[:1])
+
+
+def test_reversal_is_formed_every_day_whatever_the_rhythm_of_the_others(tables):
+    weekly, daily = (bf.build_factors(tables[0], which=["reversal"], rebalance=n) for n in (7, 1))
+    np.testing.assert_array_equal(weekly["factor_weights"].values, daily["factor_weights"].values)
+
+
+def test_outer_thirds_are_equally_many():
+    w = long_short(np.arange(10.0), "tercile", 3)
+    assert (w > 0).sum() == (w < 0).sum() == 3
 
 
 def test_volume_of_zero_is_no_volume(tables):
@@ -205,6 +228,7 @@ def test_sectors_that_are_all_coins_leave_the_largest_out(tables):
 def test_a_panel_takes_families_and_the_weights_of_slow_portfolios(tables):
     prices = tables[0]
     factors = build(tables, which=["market", "momentum", "sector"]).dropna("time")
+    prices = prices.loc[factors["time"].values]
     panel = bf.panel_from_prices(prices, factors=factors)
     assert panel["family"].values.tolist() == ["market", "style", "sector", "sector"]
     last = panel["factor_weights"].isel(time=-1)

@@ -110,8 +110,8 @@ def _periods(time: np.ndarray, period: Any) -> list[tuple[str, np.ndarray]]:
         try:
             grouped = pd.Series(np.arange(len(time)), index=stamps).resample(period)
             found = [(str(end)[:10], rows.to_numpy()) for end, rows in grouped if len(rows)]
-        except (ValueError, TypeError) as error:
-            msg = f"{_RULE}; got {period!r}: {error}."
+        except (ValueError, TypeError, ZeroDivisionError) as error:
+            msg = f"{_RULE}; got {period!r}."
             raise RiskError(msg) from error
         return [(name, np.isin(np.arange(len(time)), rows)) for name, rows in found]
     try:

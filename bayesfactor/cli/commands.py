@@ -123,7 +123,7 @@ def factors(
     ] = False,
 ) -> None:
     """Build factors from prices, capitalisations, volumes, sectors and drivers."""
-    from bayesfactor.cli.inputs import FACTORS, check_output, write_factors
+    from bayesfactor.cli.inputs import FACTORS, between, check_output, write_factors
     from bayesfactor.cli.show import factor_summary, show_table
     from bayesfactor.factors import (
         build_factors,
@@ -134,6 +134,12 @@ def factors(
         orthogonalise,
     )
 
+    if prices is None and (out is not None or drivers is not None):
+        msg = "factors are built from a table of prices, the first argument; none was given."
+        raise BayesFactorError(msg)
+    if spec is not None and drivers is None:
+        msg = "--spec says how drivers become innovations; give the drivers too, by --drivers."
+        raise BayesFactorError(msg)
     if prices is None:
         rows = [(str(n), r["family"], r["needs"], r["what"]) for n, r in list_factors().iterrows()]
         show_table(["name", "family", "needs", "what"], rows)
@@ -147,13 +153,13 @@ def factors(
         market_cap=market_cap,
         volume=volume,
         sectors=sectors,
-        which=which.split(",") if which else None,
+        which=[w.strip() for w in which.split(",")] if which else None,
         weighting=weighting,
         rebalance=rebalance,
     )
     if drivers is not None:
         built = merge_factors(built, driver_innovations(drivers, spec))
-    built = built.sel(time=slice(start, end))
+    built = between(built, start, end)
     if orthogonal:
         built = orthogonalise(built)
     factor_summary(built, check_collinearity(built))

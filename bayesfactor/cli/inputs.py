@@ -10,10 +10,12 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import BayesFactorError, MissingFileError, WeightsError
 from bayesfactor.keep import save, written_whole
+from bayesfactor.panel.calendar import to_stamp
 
 __all__ = [
     "FACTORS",
     "TREE",
+    "between",
     "check_output",
     "names_of",
     "read_levels",
@@ -135,6 +137,22 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table beside its place and move it there once it is whole."""
     with written_whole(path) as temporary:
         table.to_csv(temporary)
+
+
+def between(factors: xr.Dataset, start: str | None, end: str | None) -> xr.Dataset:
+    """Return the periods from `start` to `end`, both inclusive."""
+    first, last = (
+        None if text is None else to_stamp(text, name) for text, name in ((start, "start"), (end, "end"))
+    )
+    stamps = factors.indexes[s.TIME]
+    kept = factors.sel({s.TIME: slice(first, last)})
+    if kept.sizes[s.TIME] <= kept.sizes[s.FACTOR] + 1:
+        msg = (
+            f"factors: more periods than factors lie between start and end; got {kept.sizes[s.TIME]} for "
+            f"{kept.sizes[s.FACTOR]}. The data run from {stamps[0].date()} to {stamps[-1].date()}."
+        )
+        raise BayesFactorError(msg)
+    return kept
 
 
 def write_factors(factors: xr.Dataset, path: Path) -> None:

@@ -1,5 +1,6 @@
 """`build_factors`: prices, capitalisations, volumes and sectors become traded factors."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,8 @@ from bayesfactor.panel.tables import PRICES, Form, to_wide
 from bayesfactor.panel.words import few
 
 __all__ = ["build_factors"]
+
+_WHOLE = 0.9
 
 _CAPS = Form("market_cap", s.ASSET, PRICES.label_names, ("market_cap", "cap", "value"), ("market_cap",))
 _VOLUME = Form("volume", s.ASSET, PRICES.label_names, ("volume", "quote_volume", "value"), ("volume",))
@@ -51,7 +54,8 @@ def build_factors(
     weighting : {"tercile", "rank"}
         Legs of the long-short factors: equal weights in the outer thirds of the signal, or weights by rank.
     rebalance : int
-        Periods between formations of long-short portfolios; the market and sectors are formed each period.
+        Periods between formations of long-short portfolios, or the length of a signal's window where that is
+        shorter; the market and sectors are formed each period.
     min_assets : int
         With fewer coins a long-short factor has no value; a sector needs half as many (3 at least two).
 
@@ -84,6 +88,9 @@ def build_factors(
     wanted = chosen(which, given)
     wide = to_wide(prices, PRICES)
     check_prices(wide)
+    if len(wide) < 2:
+        msg = f"factors are made of returns, which need two periods; got {len(wide)}. Give more rows."
+        raise PanelError(msg)
     wide = on_calendar(wide, PRICES.what)
     returns = returns_of(wide, "simple").reindex(wide.index)
     check_returns(returns, "simple", PRICES.what)
@@ -94,6 +101,8 @@ def build_factors(
     size = caps.to_numpy() if caps is not None else np.ones(wide.shape)
     size = np.where(np.isfinite(wide.to_numpy()), size, np.nan)
     market = held(np.array([proportional(row, 1) for row in size]), each, values)
+    if caps is not None:
+        _warn_of_no_size(size, wide)
     days = float(np.median(np.diff(wide.index.to_numpy()).astype("float64"))) / 8.64e13
     data = Market(
         wide, returns, caps, traded, pd.Series(earned(market, values), index=wide.index), 1.0 / days
@@ -109,7 +118,9 @@ def build_factors(
         elif factor.name == SECTOR:
             found, left_out = _sectors(sectors, wide, size, market, values, max(2, min_assets // 2))
         else:
-            found = {factor.name: _style(factor, data, rows, weighting, min_assets)}
+            every = min(rebalance, data.periods(factor.days)) if factor.days else rebalance
+            own = rows if every == rebalance else formation_rows(pd.DatetimeIndex(wide.index), every)
+            found = {factor.name: _style(factor, data, own, weighting, min_assets)}
         weights |= found
         families |= dict.fromkeys(found, factor.family)
     dataset = _assemble(weights, families, values, wide)
@@ -140,6 +151,9 @@ def _beside(table: Table | None, form: Form, prices: pd.DataFrame) -> pd.DataFra
             f"prices have {few(prices.columns)}. Use the same names and stamps."
         )
         raise PanelError(msg)
+    if not ((wide > 0) & (wide != np.inf)).any(axis=None) or (wide == np.inf).any(axis=None):
+        msg = f"{form.what} is finite and somewhere above zero; it is not. Mend the cells, or leave it out."
+        raise PanelError(msg)
     negative = (wide < 0).any()
     if negative.any():
         msg = (
@@ -147,6 +161,20 @@ def _beside(table: Table | None, form: Form, prices: pd.DataFrame) -> pd.DataFra
         )
         raise PanelError(msg)
     return wide.reindex(index=prices.index, columns=prices.columns)
+
+
+def _warn_of_no_size(size: np.ndarray, prices: pd.DataFrame) -> None:
+    """Say which coins the market does without, and whether capitalisations are thinner than prices."""
+    known = np.isfinite(size)
+    absent = [str(c) for c, there in zip(prices.columns, known.any(axis=0), strict=True) if not there]
+    thin = float(known.any(axis=1).mean())
+    if absent or thin < _WHOLE:
+        what = f"for {few(absent)}" if absent else f"in {1.0 - thin:.0%} of the periods"
+        warnings.warn(
+            f"market_cap has no value {what}: the market and size do without. Fill it, or build the market "
+            "without market_cap=.",
+            stacklevel=3,
+        )
 
 
 def _style(

@@ -9,12 +9,14 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
+from bayesfactor.panel.calendar import to_stamp
 
 __all__ = ["check_collinearity", "merge_factors", "orthogonalise", "restore_factors"]
 
 MAP: Final = "orthogonal_map"
 _HIGH_VIF: Final = 10.0
 _HIGH_CONDITION: Final = 30.0
+_ROUNDING: Final = 1e-6
 
 
 def merge_factors(*factors: xr.Dataset) -> xr.Dataset:
@@ -176,7 +178,7 @@ def orthogonalise(
         msg = f"order= names each family once: {', '.join(found)}; got {got}."
         raise PanelError(msg)
     table = factors[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR)
-    known = table.sel({s.TIME: slice(None, until)}) if until is not None else table
+    known = table.sel({s.TIME: slice(None, to_stamp(until, "until"))}) if until is not None else table
     rows = known.values[np.isfinite(known.values).all(axis=1)]
     if len(rows) <= len(families) + 1:
         msg = f"orthogonalise needs more whole rows than factors; got {len(rows)} for {len(families)}. Widen."
@@ -190,6 +192,14 @@ def orthogonalise(
         if before.any():
             turn[np.ix_(own, before)] = -np.linalg.lstsq(centred[:, before], centred[:, own], rcond=None)[0].T
         before |= own
+        left = (centred @ turn[own].T).std(axis=0)
+        gone = names[own][left <= _ROUNDING * centred[:, own].std(axis=0)]
+        if len(gone):
+            names_gone = ", ".join(gone)
+            msg = (
+                f"a factor has something of its own; {names_gone} is made of the families before it. Drop it."
+            )
+            raise PanelError(msg)
     return (
         _mapped(factors, turn)
         .assign({MAP: ((s.FACTOR, s.FACTOR_OTHER), turn)})
@@ -198,7 +208,7 @@ def orthogonalise(
 
 
 def restore_factors(factors: xr.Dataset) -> xr.Dataset:
-    """Undo `bf.orthogonalise`.
+    """Undo `bf.orthogonalise`, but for days on which a factor missed one that it was turned against.
 
     Raises
     ------
@@ -209,7 +219,14 @@ def restore_factors(factors: xr.Dataset) -> xr.Dataset:
     if MAP not in factors:
         msg = f"restore_factors undoes bf.orthogonalise, which leaves {MAP!r}; these factors have none."
         raise PanelError(msg)
-    back = np.linalg.inv(factors[MAP].transpose(s.FACTOR, s.FACTOR_OTHER).values)
+    turn = factors[MAP].transpose(s.FACTOR, s.FACTOR_OTHER)
+    if turn[s.FACTOR].values.tolist() != turn[s.FACTOR_OTHER].values.tolist():
+        all_of, got = (", ".join(turn[d].values.astype(str)) for d in (s.FACTOR_OTHER, s.FACTOR))
+        msg = f"restore_factors needs all that were turned, {all_of}; got {got}. Select after restoring."
+        raise PanelError(msg)
+    back = np.linalg.inv(turn.values)
+    # What is not mixed comes back untouched: rounding must not make it a mixture.
+    back[np.abs(back) < _ROUNDING**2] = 0.0
     return _mapped(factors.drop_vars([MAP, s.FACTOR_OTHER]), back)
 
 

@@ -59,7 +59,7 @@ def driver_innovations(
         `factor_returns` (time, factor): innovations in standard deviations, on every day of the calendar;
         0 on days without news (weekends of a business-day series, whose change lands on the next open
         day; gaps up to `max_gap` days, at the end too), NaN before a driver's first value and where it has
-        ended. Coord `family`.
+        ended. Coord `family`; `attrs["ignored_columns"]` names what the spec does not.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def driver_innovations(
     Nothing at or before t depends on data after t: forecasts and scales are made of what came before.
     """
     table = to_wide(drivers, _DRIVERS)
-    _check_future(table, as_of)
+    _check_days(table, as_of)
     wanted = _wanted(table, spec)
     days = pd.DatetimeIndex(table.index).normalize()
     first, last = days[0], days[-1]
@@ -88,6 +88,7 @@ def driver_innovations(
         msg = f"start= lies before end=; got {start!r} and {end!r}."
         raise PanelError(msg)
     columns = {d.name: _one(table[d.column], d, days[-1]).reindex(calendar) for d in wanted}
+    used = {d.column for d in wanted}
     empty = [name for name, column in columns.items() if column.isna().all()]
     if empty:
         msg = (
@@ -102,10 +103,16 @@ def driver_innovations(
             s.FACTOR: np.array([d.name for d in wanted], dtype=np.str_),
             s.FAMILY: (s.FACTOR, np.array([d.family for d in wanted], dtype=np.str_)),
         },
+        attrs={"ignored_columns": ", ".join(c for c in map(str, table.columns) if c not in used)},
     )
 
 
-def _check_future(table: pd.DataFrame, as_of: object) -> None:
+def _check_days(table: pd.DataFrame, as_of: object) -> None:
+    days = pd.DatetimeIndex(table.index).normalize()
+    if not days.is_unique:
+        twice = days[days.duplicated()].unique()
+        msg = f"drivers: one row per day; more on {stamps_text(twice)}. Take the last value of each day."
+        raise PanelError(msg)
     today = pd.Timestamp.now("UTC").tz_localize(None) if as_of is None else to_stamp(as_of, "as_of")
     late = pd.DatetimeIndex(table.index[table.index > today])
     if len(late):
@@ -153,7 +160,11 @@ def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> pd.Series:
         halflife=driver.halflife,
     )
     z = standardised(
-        surprise, kind=driver.standardise, window=driver.window, least=driver.min_periods, clip=0.0
+        surprise,
+        kind=driver.standardise,
+        window=driver.window,
+        least=driver.min_periods,
+        clip=driver.winsorise,
     )
     if driver.standardise != "none":
         _warn_of_jumps(driver, z, pd.DatetimeIndex(level.index))
@@ -166,7 +177,7 @@ def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> pd.Series:
             f"min_periods={driver.min_periods}; lower it in the spec, or give a longer history."
         )
         raise PanelError(msg)
-    _check_gaps(driver, pd.DatetimeIndex(known.index))
+    _check_gaps(driver, pd.DatetimeIndex(known.index), level)
     until = max(known.index[-1], min(last, known.index[-1] + driver.max_gap * _DAY))
     return known.reindex(pd.date_range(known.index[0], until, freq="D"), fill_value=0.0)
 
@@ -177,17 +188,26 @@ def _warn_of_jumps(driver: Driver, z: np.ndarray, stamps: pd.DatetimeIndex) -> N
         worst = large[np.argmax(np.abs(z[large]))]
         warnings.warn(
             f"driver {driver.column!r} moved by {z[worst]:.0f} standard deviations on "
-            f"{stamps[worst].date()}: its unit may have changed. Check the source; the move is cut by "
-            "winsorise, but its window's scale keeps it.",
+            f"{stamps[worst].date()}: its unit may have changed. Check the source; until then the move "
+            "is cut at winsorise.",
             stacklevel=4,
         )
 
 
-def _check_gaps(driver: Driver, stamps: pd.DatetimeIndex) -> None:
+def _check_gaps(driver: Driver, stamps: pd.DatetimeIndex, level: pd.Series) -> None:
     gaps = np.diff(stamps.to_numpy()).astype("timedelta64[D]").astype(int)
     long = np.flatnonzero(gaps - 1 > driver.max_gap)
     if len(long):
         at = long[np.argmax(gaps[long])]
+        lag = driver.lag * _DAY
+        inside = level[(level.index > stamps[at] - lag) & (level.index < stamps[at + 1] - lag)]
+        if len(inside):
+            msg = (
+                f"driver {driver.column!r}: values vary within each window; constant (or nearly) for "
+                f"{len(inside)} observations after {stamps[at].date()}. Empty them if the source stood "
+                "still, or widen window= in the spec."
+            )
+            raise PanelError(msg)
         msg = (
             f"driver {driver.column!r}: at most {driver.max_gap} days lie between observations; "
             f"{gaps[at] - 1} after {stamps[at].date()}. Raise max_gap in the spec if these were days "

@@ -97,7 +97,7 @@ def driver_spec() -> dict[str, dict[str, Any]]:
     --------
     >>> import bayesfactor as bf
     >>> bf.driver_spec()["btc_hash_rate_ths"]["transform"]
-    'log-ewma'
+    'log-ar1'
     """
     return tomllib.loads(files("bayesfactor.factors").joinpath("drivers.toml").read_text(encoding="utf-8"))
 

@@ -77,7 +77,7 @@ def _ewma(values: np.ndarray, halflife: float) -> np.ndarray:
 
 
 def standardised(surprise: np.ndarray, *, kind: str, window: int, least: int, clip: float) -> np.ndarray:
-    """Return surprises in standard deviations, by mean and spread of what came before, cut at +-clip.
+    """Return surprises in standard deviations, by mean and spread of what came before.
 
     Parameters
     ----------
@@ -86,16 +86,21 @@ def standardised(surprise: np.ndarray, *, kind: str, window: int, least: int, cl
     window, least : int
         Observations of a rolling window; and how many there must be before there is a value.
     clip : float
-        0 for no cut.
+        Standard deviations at which a value is cut before it enters the scale of later ones; 0 for none.
+        What is returned is not cut.
     """
     out = surprise.copy()
     if kind != "none":
         out[:] = np.nan
         seen = np.isfinite(surprise)
+        kept = surprise.copy()
         for t in range(1, len(surprise)):
             first = max(0, t - window) if kind == "rolling" else 0
-            past = surprise[first:t][seen[first:t]]
+            past = kept[first:t][seen[first:t]]
             # A window of equal values has no scale to measure by.
             if len(past) >= least and (past != past[0]).any():
                 out[t] = (surprise[t] - past.mean()) / past.std()
-    return np.clip(out, -clip, clip) if clip > 0.0 else out
+                # What is cut enters the scale as cut: one bad value must not hide the rest of its window.
+                if clip > 0.0 and abs(out[t]) > clip:
+                    kept[t] = past.mean() + np.sign(out[t]) * clip * past.std()
+    return out

@@ -53,8 +53,8 @@ def long_short(signal: np.ndarray, weighting: str, least: int) -> np.ndarray:
     if weighting == "rank":
         own = rank - rank.mean()
     else:
-        third = n / 3.0
-        own = (rank > n - third).astype(float) - (rank <= third).astype(float)
+        third = n // 3
+        own = (rank >= n - third + 1).astype(float) - (rank <= third).astype(float)
     for leg in (own > 0, own < 0):
         total = np.abs(own[leg]).sum()
         if total == 0.0:

@@ -5,6 +5,7 @@ panel's own market are known at t-1, but for the returns that turn out not to ex
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,6 +40,8 @@ from bayesfactor.schema import (
 __all__ = ["panel_from_prices", "panel_from_returns"]
 
 MARKET = "market"
+NOTICED = 0.1
+"""Share of the periods that is not given up without a word."""
 ROTATES = "rotates"
 """Coord over `factor`: whether coins change sides in the factor's portfolio."""
 
@@ -248,12 +251,26 @@ def _align(returns: pd.DataFrame, factors: pd.DataFrame) -> tuple[pd.DataFrame, 
         whole = np.flatnonzero(factors.notna().all(axis=1).to_numpy())
         if len(whole):
             first, last = int(whole[0]), int(whole[-1]) + 1
+        _warn_of_trimming(factors, first, last)
     note = f"{first} rows at the start, {len(returns) - last} at the end lack a factor"
     factors, returns = factors.iloc[first:last], returns.iloc[first:last]
     check_variation(returns)
     check_factor_values(factors)
     check_factor_span(factors)
     return returns, factors, note
+
+
+def _warn_of_trimming(factors: pd.DataFrame, first: int, last: int) -> None:
+    """Say which factor is much shorter than the others: those that all begin late were meant to."""
+    known = int(factors.notna().any(axis=1).sum())
+    lost = known - (last - first)
+    if lost > NOTICED * known and last > first:
+        there = factors.notna().sum()
+        warnings.warn(
+            f"{lost} of {known} periods with factors go, for {there.idxmin()!r} has values in {there.min()}. "
+            "Leave that factor out, or give it a longer history, to keep them.",
+            stacklevel=4,
+        )
 
 
 def _assemble(
