@@ -331,10 +331,25 @@ def test_factors_are_built_from_files_and_fit_takes_them(tmp_path):
         "style",
         "on-chain",
     ]
-    for wrong, words in (([], "--out says"), (["--out", str(tmp_path / "f.txt")], "the output ends in")):
+    somewhere = ["--out", str(tmp_path / "g.nc")]
+    for wrong, words in (
+        ([], "--out says"),
+        (["--out", str(tmp_path / "f.txt")], "the output ends in"),
+        ([*somewhere, "--start", "foo"], "start: dates are ISO 8601"),
+        ([*somewhere, "--end", "2022-05-02"], "more periods than factors"),
+    ):
         refused = runner.invoke(app, [*call, *wrong])
         assert refused.exit_code == 2
         assert words in refused.output
+    for call in (somewhere, ["--drivers", str(tmp_path / "drivers.csv")]):
+        refused = runner.invoke(app, ["factors", *call])
+        assert refused.exit_code == 2
+        assert "none was given" in refused.output
+    refused = runner.invoke(app, ["factors", str(tmp_path / "prices.csv"), *somewhere, "--spec", "s.toml"])
+    assert refused.exit_code == 2
+    assert "--drivers" in refused.output
+    with pytest.raises(bf.SchemaError, match="load_dataset"):
+        bf.load(tmp_path / "f.nc")
     with pytest.raises(bf.MissingFileError):
         bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / "none.nc")
     (tmp_path / "bad.nc").write_text("nothing")
