@@ -50,6 +50,7 @@ __all__ = [
     "PRIOR_PREDICTIVE",
     "RETURNS",
     "RETURNS_UNIT",
+    "ROTATES",
     "SAMPLE_STATS",
     "SCHEMA_VERSION",
     "SIGMA",
@@ -79,6 +80,8 @@ GROUP: Final = "group"
 """A sector or any other partition of the assets; on the panel, a coord over `asset`."""
 FAMILY: Final = "family"
 """Coord over `factor` or `component`: market, style, on-chain, macro, specific, drift, ..."""
+ROTATES: Final = "rotates"
+"""Coord over `factor`: whether coins change sides in the factor's portfolio."""
 CHAIN: Final = "chain"
 """Markov chain, as in ArviZ."""
 DRAW: Final = "draw"

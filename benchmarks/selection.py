@@ -17,7 +17,7 @@ import bayesfactor as bf
 __all__ = ["measure", "sparse_market"]
 
 N_DRIVERS = 25
-TRUE = (2, 7, 11)
+N_TRUE = 3
 
 
 def sparse_market(
@@ -34,7 +34,7 @@ def sparse_market(
     drivers = rng.standard_t(5, (n_days, N_DRIVERS)) + 0.65 * rng.standard_t(5, (n_days, 1))
     drivers /= drivers.std(axis=0)
     market = 0.03 * rng.standard_t(4, n_days)
-    true = rng.choice(N_DRIVERS, size=len(TRUE), replace=False)
+    true = rng.choice(N_DRIVERS, size=N_TRUE, replace=False)
     loadings = np.zeros((n_assets, N_DRIVERS))
     for j in true:
         loadings[:, j] = rng.choice([-1, 1]) * effect * 0.06 * rng.normal(1.0, 0.3, n_assets)
@@ -88,8 +88,13 @@ def measure(panels: int = 20, threshold: float = 0.05) -> list[dict[str, Any]]:
     rows = []
     for name, pairs in counts.items():
         false, missed = np.sum(pairs, axis=0)
-        row = {"what": name, "panels": panels, "false_inclusions": int(false), "of": (N_DRIVERS - 3) * panels}
-        row |= {"misses": int(missed), "of_true": 3 * panels}
+        row = {
+            "what": name,
+            "panels": panels,
+            "false_inclusions": int(false),
+            "of": (N_DRIVERS - N_TRUE) * panels,
+        }
+        row |= {"misses": int(missed), "of_true": N_TRUE * panels}
         row["s_per_panel"] = round(seconds[name] / panels, 1) if name in seconds else None
         if name == "horseshoe-t":
             row["verdicts_fail"] = verdicts.count("fail")

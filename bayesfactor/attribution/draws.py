@@ -8,7 +8,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
 
-__all__ = ["Draws", "read_draws", "spread_over"]
+__all__ = ["Draws", "read_draws", "spread_over", "with_interval"]
 
 INTERVAL = (0.05, 0.95)
 """Ends of the intervals this room reports."""
@@ -28,7 +28,6 @@ class Draws:
     assets, names, families, groups : ndarray of str
         `names` and `families` are those of the factors, `groups` those of the assets.
     time : ndarray of datetime64
-    n_chains : int
     """
 
     alpha: np.ndarray
@@ -40,7 +39,6 @@ class Draws:
     families: np.ndarray
     groups: np.ndarray
     time: np.ndarray
-    n_chains: int
 
 
 def read_draws(tree: xr.DataTree, *, verb: str) -> Draws:
@@ -67,17 +65,8 @@ def read_draws(tree: xr.DataTree, *, verb: str) -> Draws:
         assets=post[s.ASSET].values.astype(str),
         names=post[s.FACTOR].values.astype(str),
         families=const[s.FAMILY].values.astype(str),
-        groups=const[s.GROUP].values.astype(str)
-        if const[s.GROUP].dims == (s.ASSET,)
-        else _groups(obs, const),
+        groups=const[s.GROUP].values.astype(str),
         time=obs[s.TIME].values,
-        n_chains=alpha.shape[0],
-    )
-
-
-def _groups(obs: xr.Dataset, const: xr.Dataset) -> np.ndarray:
-    return (
-        obs[s.GROUP].values.astype(str) if s.GROUP in obs.coords else const["group_index"].values.astype(str)
     )
 
 
@@ -85,3 +74,11 @@ def spread_over(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     """Return mean and both ends of the 90 % interval over the first axis."""
     low, high = np.quantile(values, INTERVAL, axis=0)
     return values.mean(axis=0), low, high
+
+
+def with_interval(
+    name: str, dims: str | tuple[str, ...], values: np.ndarray
+) -> dict[str, tuple[str | tuple[str, ...], np.ndarray]]:
+    """Return the variables `name`, `name_low` and `name_high` of draws (draw, *dims)."""
+    parts = zip(("", "_low", "_high"), spread_over(values), strict=True)
+    return {name + suffix: (dims, part) for suffix, part in parts}

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.attribution.draws import read_draws, spread_over
+from bayesfactor.attribution.draws import read_draws, with_interval
 from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
 
@@ -80,19 +80,18 @@ def decompose_premium(
         premium[:, ~own] = _cross_section(left, d.loadings[:, :, ~own], d.alpha.var(axis=0), rng)
     parts = d.loadings * premium[:, None, :]
     alpha = expected - parts.sum(axis=2)
-    out: dict[str, tuple[object, np.ndarray]] = {"traded": (s.FACTOR, own)}
-    for name, dims, values in (
-        ("expected_return", (s.ASSET,), expected),
-        ("alpha", (s.ASSET,), alpha),
-        ("premium", (s.FACTOR,), premium),
-        ("premium_contribution", (s.ASSET, s.FACTOR), parts),
-    ):
-        for suffix, part in zip(("", "_low", "_high"), spread_over(values), strict=True):
-            out[name + suffix] = (dims, part)
+    out = (
+        with_interval("expected_return", s.ASSET, expected)
+        | with_interval("alpha", s.ASSET, alpha)
+        | with_interval("premium", s.FACTOR, premium)
+        | with_interval("premium_contribution", (s.ASSET, s.FACTOR), parts)
+        | {"traded": (s.FACTOR, own)}
+    )
+    ends = (out["premium_low"][1], out["premium_high"][1])
     per_year = float(tree[s.OBSERVED_DATA].attrs.get("periods_per_year", 365))
     years = len(d.time) / per_year
     coords = {s.ASSET: d.assets, s.FACTOR: d.names, s.FAMILY: (s.FACTOR, d.families)}
-    attrs = {"years": years, "identification": _in_words(d.names, premium, own, years, per_year)}
+    attrs = {"years": years, "identification": _in_words(d.names, *ends, own, years, per_year)}
     return xr.Dataset(out, coords=coords, attrs=attrs)
 
 
@@ -144,8 +143,9 @@ def _mispricing(y: np.ndarray, x: np.ndarray, noise: np.ndarray) -> float:
     return max(0.0, (q - (len(y) - x.shape[1])) / float(weight.sum() - np.trace(inner)))
 
 
-def _in_words(names: np.ndarray, premium: np.ndarray, own: np.ndarray, years: float, per_year: float) -> str:
-    low, high = np.quantile(premium, (0.05, 0.95), axis=0)
+def _in_words(
+    names: np.ndarray, low: np.ndarray, high: np.ndarray, own: np.ndarray, years: float, per_year: float
+) -> str:
     sure = [str(n) for n, a, b in zip(names, low, high, strict=True) if a > 0 or b < 0]
     said = f"the sign of {', '.join(sure)} is known" if sure else "not even a sign is known"
     text = f"{years:.1f} years of data pin premia down weakly: {said} with 95 % probability"

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.attribution.draws import Draws, read_draws, spread_over
+from bayesfactor.attribution.draws import Draws, read_draws, with_interval
 from bayesfactor.errors import RiskError
 
 __all__ = ["select_factors", "systematic_share"]
@@ -106,9 +106,6 @@ def systematic_share(tree: xr.DataTree) -> xr.Dataset:
         share[:, i] = np.divide(explained, total, out=np.zeros_like(total), where=total > 0)
     kinds = np.unique(d.groups)
     by_group = np.stack([share[:, d.groups == g].mean(axis=1) for g in kinds], axis=1)
-    out = {}
-    for name, dim, values in (("systematic_share", s.ASSET, share), ("group_share", s.GROUP, by_group)):
-        for suffix, part in zip(("", "_low", "_high"), spread_over(values), strict=True):
-            out[name + suffix] = (dim, part)
+    out = with_interval("systematic_share", s.ASSET, share) | with_interval("group_share", s.GROUP, by_group)
     coords = {s.ASSET: d.assets, s.GROUP: kinds, "group_of": (s.ASSET, d.groups)}
     return xr.Dataset(out, coords=coords)

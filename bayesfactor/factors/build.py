@@ -57,7 +57,7 @@ def build_factors(
         Periods between formations of long-short portfolios, or the length of a signal's window where that is
         shorter; the market and sectors are formed each period.
     min_assets : int
-        With fewer coins a long-short factor has no value; a sector needs half as many (3 at least two).
+        With fewer coins a long-short factor has no value; a sector needs half as many, two at least.
 
     Returns
     -------
@@ -97,7 +97,8 @@ def build_factors(
     caps, traded = (_beside(t, f, wide) for t, f in ((market_cap, _CAPS), (volume, _VOLUME)))
 
     values = returns.to_numpy()
-    each = formation_rows(pd.DatetimeIndex(wide.index), 1)
+    stamps = pd.DatetimeIndex(wide.index)
+    each = formation_rows(stamps, 1)
     size = caps.to_numpy() if caps is not None else np.ones(wide.shape)
     size = np.where(np.isfinite(wide.to_numpy()), size, np.nan)
     market = held(np.array([proportional(row, 1) for row in size]), each, values)
@@ -109,21 +110,21 @@ def build_factors(
     )
 
     weights: dict[str, np.ndarray] = {}
-    families: dict[str, str] = {}
+    kinds: dict[str, TradedFactor] = {}
     left_out = ""
-    rows = formation_rows(pd.DatetimeIndex(wide.index), rebalance)
     for factor in wanted:
         if factor.name == MARKET:
             found = {MARKET: market}
         elif factor.name == SECTOR:
-            found, left_out = _sectors(sectors, wide, size, market, values, max(2, min_assets // 2))
+            least = max(2, min_assets // 2)
+            found, left_out = _sectors(sectors, wide, size, market, each, values, least)
         else:
             every = min(rebalance, data.periods(factor.days)) if factor.days else rebalance
-            own = rows if every == rebalance else formation_rows(pd.DatetimeIndex(wide.index), every)
-            found = {factor.name: _style(factor, data, own, weighting, min_assets)}
+            rows = formation_rows(stamps, every)
+            found = {factor.name: _style(factor, data, rows, weighting, min_assets)}
         weights |= found
-        families |= dict.fromkeys(found, factor.family)
-    dataset = _assemble(weights, families, values, wide)
+        kinds |= dict.fromkeys(found, factor)
+    dataset = _assemble(weights, kinds, values, wide)
     return dataset.assign_attrs(
         weighting=weighting, rebalance=rebalance, min_assets=min_assets, left_out=left_out
     )
@@ -187,7 +188,7 @@ def _style(
     formed = np.full(signal.shape, np.nan)
     for t in np.unique(rows[rows >= 0]):
         formed[t] = long_short(signal[t], weighting, min_assets)
-        if factor.name == "bab":
+        if factor.unit_betas:
             formed[t] = _unit_betas(formed[t], -signal[t])
     return held(formed, rows, data.returns.to_numpy())
 
@@ -204,11 +205,16 @@ def _unit_betas(weights: np.ndarray, beta: np.ndarray) -> np.ndarray:
 
 
 def _sectors(
-    sectors: Any, prices: pd.DataFrame, size: np.ndarray, market: np.ndarray, returns: np.ndarray, least: int
+    sectors: Any,
+    prices: pd.DataFrame,
+    size: np.ndarray,
+    market: np.ndarray,
+    each: np.ndarray,
+    returns: np.ndarray,
+    least: int,
 ) -> tuple[dict[str, np.ndarray], str]:
     """Return each sector's weights minus the market's, and the sector left out if any."""
     names = np.array(groups_of(sectors, [str(c) for c in prices.columns], None))
-    each = formation_rows(pd.DatetimeIndex(prices.index), 1)
     kinds, counts = np.unique(names, return_counts=True)
     large = kinds[counts >= least]
     if not len(large):
@@ -223,13 +229,13 @@ def _sectors(
     found = {}
     for name in large[large != left_out]:
         own = np.where(names == name, size, np.nan)
-        formed = np.array([proportional(row, min(least, 2)) for row in own])
+        formed = np.array([proportional(row, 2) for row in own])
         found[f"{SECTOR}:{name}"] = held(formed, each, returns) - market
     return found, left_out
 
 
 def _assemble(
-    weights: dict[str, np.ndarray], families: dict[str, str], returns: np.ndarray, prices: pd.DataFrame
+    weights: dict[str, np.ndarray], kinds: dict[str, TradedFactor], returns: np.ndarray, prices: pd.DataFrame
 ) -> xr.Dataset:
     names = list(weights)
     table = np.stack([weights[n] for n in names], axis=1)
@@ -252,7 +258,7 @@ def _assemble(
             s.TIME: stamps.to_numpy().astype("datetime64[ns]"),
             s.FACTOR: np.array(names, dtype=np.str_),
             s.ASSET: np.array([str(c) for c in prices.columns], dtype=np.str_),
-            s.FAMILY: (s.FACTOR, np.array([families[n] for n in names], dtype=np.str_)),
-            "rotates": (s.FACTOR, np.array([families[n] not in ("market", "sector") for n in names])),
+            s.FAMILY: (s.FACTOR, np.array([kinds[n].family for n in names], dtype=np.str_)),
+            s.ROTATES: (s.FACTOR, np.array([kinds[n].rotates for n in names])),
         },
     )

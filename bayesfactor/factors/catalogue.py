@@ -29,6 +29,8 @@ class TradedFactor:
     signal : callable or None
         High where the factor is long; None for portfolios that need no signal.
     source : str
+    unit_betas : bool
+        Whether each leg is levered to a beta of 1; the signal is minus the beta.
     """
 
     name: str
@@ -38,6 +40,12 @@ class TradedFactor:
     days: float
     signal: Callable[[signals.Market, float], pd.DataFrame] | None
     source: str
+    unit_betas: bool = False
+
+    @property
+    def rotates(self) -> bool:
+        """Whether coins change sides."""
+        return self.signal is not None
 
 
 _LTW: Final = "Liu, Tsyvinski and Wu (2022), Common Risk Factors in Cryptocurrency, J. Finance 77(2)"
@@ -98,6 +106,7 @@ TRADED: Final = {
             90,
             signals.market_beta,
             "Frazzini and Pedersen (2014), Betting against beta, JFE 111(1), eq. 16 and 17",
+            unit_betas=True,
         ),
         TradedFactor(
             "liquidity",

@@ -54,8 +54,8 @@ def merge_factors(*factors: xr.Dataset) -> xr.Dataset:
             shape = (each.sizes[s.TIME], each.sizes[s.FACTOR], len(assets))
             each = each.assign({s.FACTOR_WEIGHTS: ((s.TIME, s.FACTOR, s.ASSET), np.zeros(shape))})
             each = each.assign_coords({s.ASSET: assets})
-        if "rotates" not in each.coords:
-            each = each.assign_coords(rotates=(s.FACTOR, np.zeros(each.sizes[s.FACTOR], dtype=bool)))
+        if s.ROTATES not in each.coords:
+            each = each.assign_coords({s.ROTATES: (s.FACTOR, np.zeros(each.sizes[s.FACTOR], dtype=bool))})
         parts.append(each)
     common = parts[0].indexes[s.TIME]
     for each in parts[1:]:
@@ -239,8 +239,8 @@ def _mapped(factors: xr.Dataset, turn: np.ndarray) -> xr.Dataset:
     if s.FACTOR_WEIGHTS in factors:
         portfolio = (factors[s.FACTOR_WEIGHTS].fillna(1.0) != 0.0).any([s.TIME, s.ASSET]).values
         whole = np.array([portfolio[np.flatnonzero(row)].all() for row in turn])
-        turns = [factors["rotates"].values[np.flatnonzero(row)].any() for row in turn]
-        out = out.assign_coords(rotates=(s.FACTOR, np.array(turns)))
+        turns = [factors[s.ROTATES].values[np.flatnonzero(row)].any() for row in turn]
+        out = out.assign_coords({s.ROTATES: (s.FACTOR, np.array(turns))})
     for name in {s.FACTOR_RETURNS, s.FACTOR_WEIGHTS} & set(factors.data_vars):
         before = factors[name].transpose(s.TIME, s.FACTOR, ...)
         after = np.empty_like(before.values)

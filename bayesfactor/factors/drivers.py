@@ -170,7 +170,7 @@ def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> pd.Series:
         _warn_of_jumps(driver, z, pd.DatetimeIndex(level.index))
     z = np.clip(z, -driver.winsorise, driver.winsorise) if driver.winsorise > 0.0 else z
     stamps = pd.DatetimeIndex(level.index).normalize() + driver.lag * _DAY
-    known = pd.Series(z, index=stamps).groupby(level=0).sum(min_count=1).dropna()
+    known = pd.Series(z, index=stamps).dropna()
     if known.empty:
         msg = (
             f"driver {driver.column!r}: {len(level)} values are too few for "

@@ -4,6 +4,7 @@ All are made with windows that end at their own stamp. What has less than half o
 observations has no signal.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +67,7 @@ def realised_volatility(data: Market, days: float) -> pd.DataFrame:
     """Return minus the standard deviation of returns over the window: calm coins are high."""
     window = data.periods(days)
     # Windows are summed one by one: a running sum would carry a bad value past its window.
-    return -_rolling(data.returns, window, lambda r: np.nanstd(r, axis=0))
+    return -_rolling(data.returns, window, lambda r, _: np.nanstd(r, axis=0))
 
 
 def market_beta(data: Market, days: float) -> pd.DataFrame:
@@ -79,17 +80,20 @@ def market_beta(data: Market, days: float) -> pd.DataFrame:
         f, r = f - np.nanmean(f, axis=0), block - np.nanmean(block, axis=0)
         return np.nansum(f * r, axis=0) / np.nansum(f * f, axis=0)
 
-    return -_rolling(data.returns, window, beta, with_place=True)
+    return -_rolling(data.returns, window, beta)
 
 
 def amihud(data: Market, days: float) -> pd.DataFrame:
     """Return the mean of |return| over traded value: illiquid coins are high. No volume, no value."""
     assert data.volume is not None  # noqa: S101 - the catalogue asks for what a signal needs
     impact = data.returns.abs() / data.volume.where(data.volume > 0.0)
-    return _rolling(impact, data.periods(days), lambda x: np.nanmean(x, axis=0))
+    return _rolling(impact, data.periods(days), lambda x, _: np.nanmean(x, axis=0))
 
 
-def _rolling(table: pd.DataFrame, window: int, statistic, *, with_place: bool = False) -> pd.DataFrame:  # type: ignore[no-untyped-def]
+def _rolling(
+    table: pd.DataFrame, window: int, statistic: Callable[[np.ndarray, slice], np.ndarray]
+) -> pd.DataFrame:
+    """Return a statistic of each window's values and rows, for the columns that have enough of them."""
     values = table.to_numpy()
     out = np.full(values.shape, np.nan)
     least = _least(window)
@@ -98,5 +102,5 @@ def _rolling(table: pd.DataFrame, window: int, statistic, *, with_place: bool = 
         enough = np.isfinite(values[at]).sum(axis=0) >= least
         if enough.any():
             block = values[at][:, enough]
-            out[t, enough] = statistic(block, at) if with_place else statistic(block)
+            out[t, enough] = statistic(block, at)
     return pd.DataFrame(out, index=table.index, columns=table.columns)

@@ -10,10 +10,9 @@ import numpy as np
 
 from bayesfactor.errors import PanelError
 
-__all__ = ["LOGARITHMIC", "TRANSFORMS", "innovations", "standardised"]
+__all__ = ["TRANSFORMS", "innovations", "standardised"]
 
 TRANSFORMS: Final = ("log-difference", "difference", "log-ar1", "ar1", "log-ewma", "ewma", "level")
-LOGARITHMIC: Final = ("log-difference", "log-ar1", "log-ewma")
 
 _LEAST: Final = 30
 """Pairs before an autoregression is believed."""
@@ -34,16 +33,16 @@ def innovations(name: str, values: np.ndarray, transform: str, *, window: int, h
     halflife : float
         Of an EWMA, in observations.
     """
-    if transform in LOGARITHMIC:
+    kind = transform.removeprefix("log-")
+    if kind != transform:
         if np.any(values <= 0.0):
             msg = (
                 f"driver {name!r}: transform {transform!r} takes the log, so values are above zero; "
-                f"the smallest is {values.min():.6g}. Use {transform.removeprefix('log-')!r} instead, or "
+                f"the smallest is {values.min():.6g}. Use {kind!r} instead, or "
                 "empty those cells."
             )
             raise PanelError(msg)
         values = np.log(values)
-    kind = transform.removeprefix("log-")
     if kind == "level":
         return values.copy()
     if kind == "difference":

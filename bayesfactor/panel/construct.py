@@ -33,6 +33,7 @@ from bayesfactor.schema import (
     FAMILY,
     GROUP,
     RETURNS,
+    ROTATES,
     SCHEMA_VERSION,
     TIME,
 )
@@ -42,8 +43,6 @@ __all__ = ["panel_from_prices", "panel_from_returns"]
 MARKET = "market"
 NOTICED = 0.1
 """Share of the periods that is not given up without a word."""
-ROTATES = "rotates"
-"""Coord over `factor`: whether coins change sides in the factor's portfolio."""
 
 type Table = pd.DataFrame | pd.Series | xr.DataArray | xr.Dataset | str | Path
 type Groups = Mapping[str, str] | pd.Series | pd.DataFrame | xr.DataArray | str | Path

@@ -117,10 +117,16 @@ class PriorSet:
         """
         prior = parse_prior(slot, self.specs[slot])
         slab_slot, scale_slot = f"{slot}_slab", f"{slot}_scale"
-        slab = parse_prior(slab_slot, self.specs.get(slab_slot, {"dist": "missing"}))
+        slab = parse_prior(slab_slot, self.specs[slab_slot]) if slab_slot in self.specs else None
         spread = parse_prior(scale_slot, self.specs[scale_slot])
         plain = prior.distribution == "Normal" and not prior.parameters and tuple(prior.dims or ()) == dims
-        if not plain or slab.dims or tuple(spread.dims or ()) != dims[1:] or f"group_{slot}" in self.specs:
+        if (
+            not plain
+            or slab is None
+            or slab.dims
+            or tuple(spread.dims or ()) != dims[1:]
+            or f"group_{slot}" in self.specs
+        ):
             msg = (
                 f"slot {scale_slot!r} is the one scale (dims {list(dims[1:])}) of Normal {slot!r}, with dims "
                 f"{list(dims)} and no kwargs, beside one {slab_slot!r} and no 'group_{slot}'; "
