@@ -172,10 +172,10 @@ def _one(
     """Return the bars of one symbol from `first` to `last`, loading what the file lacks."""
     table = _kept(path)
     # A file that begins later than asked for is loaded from the front again: it may miss bars there.
-    if len(table) and table.index[0] > first + step and not table.attrs["from"] <= first:
+    if table.attrs["from"] > first:
         table = _empty(first)
-    at = max(first, table.index[-1] + step) if len(table) else first
-    table.attrs["from"] = min(table.attrs["from"], first)
+    # A file has no hole: it goes on where it ends, even if that is before what is asked for.
+    at = table.index[-1] + step if len(table) else first
     while at <= last:
         since = int(at.value // 1_000_000)
         page = call(source.fetch_ohlcv, symbol, timeframe, since=since, limit=_PAGE)

@@ -131,10 +131,18 @@ def test_a_passing_failure_is_tried_again(exchange, tmp_path, monkeypatch):
     assert found.sizes["time"] == len(DAYS)
 
 
-def test_an_earlier_start_loads_the_front_again(exchange, tmp_path):
-    bf.download_prices(exchange, ["BTC/USDT"], tmp_path, **(SPAN | {"start": "2021-01-01"}))
+@pytest.mark.parametrize("later", ["2021-01-01", "2019-01-02"])
+def test_an_earlier_start_loads_the_front_again(exchange, tmp_path, later):
+    bf.download_prices(exchange, ["BTC/USDT"], tmp_path, **(SPAN | {"start": later}))
     found = bf.download_prices(exchange, ["BTC/USDT"], tmp_path, **SPAN)
     assert found["time"].values[0] == DAYS[0].to_datetime64()
+
+
+def test_a_later_start_leaves_no_hole_behind(exchange, tmp_path):
+    bf.download_prices(exchange, ["BTC/USDT"], tmp_path, **(SPAN | {"end": "2020-06-30"}))
+    bf.download_prices(exchange, ["BTC/USDT"], tmp_path, **(SPAN | {"start": "2022-01-01"}))
+    whole = bf.download_prices(exchange, ["BTC/USDT"], tmp_path, **SPAN)
+    assert whole.sizes["time"] == len(DAYS)
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,13 @@ def test_the_weekends_change_lands_on_the_next_open_day(levels):
     assert z[monday] == pytest.approx(expected, rel=1e-12)
 
 
+def test_surprises_in_their_own_unit_are_not_cut_at_standard_deviations(levels):
+    large = levels * 1000.0
+    z = innovate(large, transform="difference", standardise="none")
+    np.testing.assert_allclose(z.iloc[1:], large["hash"].diff().iloc[1:], rtol=1e-12)
+    assert z.abs().max() > 1000.0
+
+
 def test_a_lag_moves_a_value_to_the_day_on_which_it_was_known(levels):
     a, b = innovate(levels, lag=0), innovate(levels, lag=3)
     np.testing.assert_array_equal(a.iloc[100:-3].to_numpy(), b.iloc[103:].to_numpy())

@@ -168,7 +168,7 @@ def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> pd.Series:
     )
     if driver.standardise != "none":
         _warn_of_jumps(driver, z, pd.DatetimeIndex(level.index))
-    z = np.clip(z, -driver.winsorise, driver.winsorise) if driver.winsorise > 0.0 else z
+        z = np.clip(z, -driver.winsorise, driver.winsorise) if driver.winsorise > 0.0 else z
     stamps = pd.DatetimeIndex(level.index).normalize() + driver.lag * _DAY
     known = pd.Series(z, index=stamps).dropna()
     if known.empty:

@@ -36,7 +36,7 @@ class Driver:
     halflife : float
         Of an EWMA, in observations.
     winsorise : float
-        Cut at so many standard deviations; 0 for none.
+        Cut at so many standard deviations, where there are; 0 for none.
     max_gap : int
         Days without an observation that count as days without news, as weekends of a business-day series.
     """
