@@ -102,6 +102,7 @@ def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed
         `alpha (chain, draw, asset)`, `factor_returns (chain, draw, path, horizon, factor)`,
         `specific_returns (chain, draw, path, horizon, asset)`, and the exact law given the draw:
         `factor_mean`, `factor_covariance`, `factor_nu`, `specific_variance`, `specific_nu`.
+        Latent factors, where the model has any, follow the observed ones in `factor`.
         An asset's return is alpha + loadings . factor_returns + specific_returns. Simulated
         simple returns below -1 are floored, the correction booked in `specific_returns`.
 
@@ -161,7 +162,7 @@ def _dataset(
         s.SPECIFIC_RETURNS: shaped(specific, s.PATH, ahead, s.ASSET),
         s.FACTOR_MEAN: shaped(m.factor_mean, ahead, s.FACTOR),
         s.FACTOR_COVARIANCE: shaped(m.factor_covariance, ahead, s.FACTOR, s.FACTOR_OTHER),
-        s.FACTOR_NU: shaped(m.factor_nu, ahead),
+        s.FACTOR_NU: shaped(m.factor_nu, ahead, s.BLOCK),
         s.SPECIFIC_VARIANCE: shaped(m.specific_variance, ahead, s.ASSET, assets=2),
         s.SPECIFIC_NU: shaped(m.specific_nu, ahead, s.ASSET, assets=2),
     }
@@ -178,8 +179,10 @@ def _dataset(
         s.FACTOR_OTHER: labels.factors,
         s.GROUP: (s.ASSET, labels.groups),
         s.FAMILY: (s.FACTOR, labels.families),
+        s.FACTOR_BLOCK: (s.FACTOR, m.block),
     }
     attrs = {"random_seed": str(found.entropy), "floored_share": floored / max(1, specific.size)}
+    attrs["joint_block"] = m.joint
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
@@ -213,11 +216,13 @@ def _stored(tree: xr.DataTree) -> Predictions:
         loadings=flat(s.LOADINGS, s.ASSET, s.FACTOR),
         factor_mean=flat(s.FACTOR_MEAN, ahead, s.FACTOR),
         factor_covariance=flat(s.FACTOR_COVARIANCE, ahead, s.FACTOR, s.FACTOR_OTHER),
-        factor_nu=flat(s.FACTOR_NU, ahead),
+        factor_nu=flat(s.FACTOR_NU, ahead, s.BLOCK),
         specific_variance=flat(s.SPECIFIC_VARIANCE, ahead, s.ASSET),
         specific_nu=flat(s.SPECIFIC_NU, ahead, s.ASSET),
         own_weights=own,
         own_response=response,
+        block=data[s.FACTOR_BLOCK].values,
+        joint=int(data.attrs["joint_block"]),
     )
     factors = flat(s.FACTOR_RETURNS, s.PATH, ahead, s.FACTOR)
     specific = flat(s.SPECIFIC_RETURNS, s.PATH, ahead, s.ASSET)
@@ -232,12 +237,18 @@ def _stored(tree: xr.DataTree) -> Predictions:
 def _labels(tree: xr.DataTree, group: str) -> Labels:
     obs, const, draws = (tree[g].to_dataset() for g in (s.OBSERVED_DATA, s.CONSTANT_DATA, group))
     assets = obs[s.ASSET].values
+    named = draws if group == s.PREDICTIONS else const
+    factors, families = named[s.FACTOR].values, named[s.FAMILY].values
+    if group == s.POSTERIOR and s.LATENT in draws.coords:
+        latent = draws[s.LATENT].values
+        factors = np.concatenate([factors.astype(str), latent.astype(str)])
+        families = np.concatenate([families.astype(str), np.full(len(latent), s.LATENT)])
     return Labels(
         assets=assets,
         order=s.canonical_order(assets),
         groups=obs[s.GROUP].values,
-        factors=const[s.FACTOR].values,
-        families=const[s.FAMILY].values,
+        factors=factors,
+        families=families,
         chains=draws[s.CHAIN].values,
         draws=draws[s.DRAW].values,
     )

@@ -9,7 +9,7 @@ import tomli_w
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import CardError, unknown_names
+from bayesfactor.errors import CardError, ModelError, unknown_names
 from bayesfactor.panel import check_panel, check_span
 from bayesfactor.structures import STRUCTURES
 
@@ -31,6 +31,8 @@ class FactorModel:
     priors : mapping of str to mapping
         Slot to the dictionary form of a `pymc_extras.prior.Prior`, in model units (returns and
         factors divided by their root mean square).
+    options : mapping of str to int
+        Of the structure, such as `n_latent`.
     sample : mapping
         Defaults for `bf.fit`: draws, tune, chains, target_accept, max_treedepth.
     references : tuple of str
@@ -48,6 +50,7 @@ class FactorModel:
     why: str
     structure: str
     priors: Mapping[str, Mapping[str, Any]]
+    options: Mapping[str, int] = field(default_factory=dict)
     sample: Mapping[str, Any] = field(default_factory=dict)
     references: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
@@ -64,13 +67,29 @@ class FactorModel:
         structure = STRUCTURES[self.structure]
         known = (*structure.required, *structure.optional)
         _refuse_unknown(self.name, "prior slot", self.priors, known)
-        missing = [x for x in structure.required if x not in self.priors]
+        missing = structure.missing(self.priors)
         if missing:
             msg = f"card {self.name!r}: structure {self.structure!r} needs priors for {', '.join(missing)}."
             raise CardError(msg)
         _refuse_unknown(self.name, "sample option", self.sample, SAMPLE_KEYS)
+        _refuse_unknown(self.name, "option", self.options, structure.options)
+        for option, value in self.options.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                msg = f"card {self.name!r}: {option} is a whole number of at least 0; got {value!r}."
+                raise CardError(msg)
         for slot, spec in self.priors.items():
             _check_prior(self.name, slot, spec)
+
+    @property
+    def observes_factors(self) -> bool:
+        """Whether the panel's factors explain returns, or none does but latent ones."""
+        return s.LOADINGS in self.priors
+
+    def sees(self, panel: xr.Dataset) -> xr.Dataset:
+        """Return what the model reads of a panel: all of it, or returns alone."""
+        if self.observes_factors or not panel.sizes[s.FACTOR]:
+            return panel
+        return panel.drop_vars(s.FACTOR_WEIGHTS, errors="ignore").isel({s.FACTOR: slice(0, 0)})
 
     def build(self, panel: xr.Dataset) -> Any:
         """Return the PyMC model of the panel's returns given its factors.
@@ -93,12 +112,22 @@ class FactorModel:
             If the structure cannot use this panel.
         """
         check_panel(panel)
+        panel = self.sees(panel)
         check_span(panel)
-        return STRUCTURES[self.structure].build(panel, self.priors)
+        return STRUCTURES[self.structure].build(panel, self.priors, self.options)
 
     def build_factor_law(self, panel: xr.Dataset) -> Any:
-        """Return the PyMC model of the factors' own law, sampled apart (see `build`)."""
+        """Return the PyMC model of the factors' own law, sampled apart (see `build`).
+
+        Raises
+        ------
+        ModelError
+            If the model has no observed factors.
+        """
         check_panel(panel)
+        if not self.observes_factors:
+            msg = f"{self.name} has no observed factors, and hence no law of theirs. Build the returns alone."
+            raise ModelError(msg)
         return STRUCTURES[self.structure].build_factor_law(panel, self.priors)
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,7 +144,11 @@ class FactorModel:
         """Fingerprint of everything that decides the posterior."""
         import numpy as np
 
-        return s.digest(np.array([self.structure, json.dumps(self.to_dict()["priors"], sort_keys=True)]))
+        options = {**STRUCTURES[self.structure].options, **self.options}
+        parts = [self.structure, json.dumps(self.to_dict()["priors"], sort_keys=True)]
+        if options:
+            parts.append(json.dumps(options, sort_keys=True))
+        return s.digest(np.array(parts))
 
     def __str__(self) -> str:
         return f"{self.name}: {self.title} ({self.structure})"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bayesfactor.errors import CardError, MissingFileError, unknown_names
 from bayesfactor.model import FactorModel, model_from_card
+from bayesfactor.structures import STRUCTURES
 
 __all__ = ["get_model", "list_models", "register_model"]
 
@@ -47,7 +48,8 @@ def get_model(model: str | Path | FactorModel, **overrides: Any) -> FactorModel:
         A name of `bf.list_models()`, a path to a TOML card, or a model.
     **overrides
         `priors={slot: Prior | mapping | None}` replaces slots (None removes one),
-        `sample={option: value}` replaces sample options, and `name`, `title`, `why`,
+        `sample={option: value}` replaces sample options, options of the structure go by their name
+        (`n_latent=2`), and `name`, `title`, `why`,
         `references` replace what they name. The result records what was changed.
 
     Returns
@@ -135,13 +137,18 @@ def _read(path: Path) -> FactorModel:
 
 
 def _override(base: FactorModel, overrides: Mapping[str, Any]) -> FactorModel:
-    allowed = ("priors", "sample", "name", "title", "why", "references")
+    options = tuple(STRUCTURES[base.structure].options)
+    allowed = ("priors", "sample", "name", "title", "why", "references", *options)
     unknown = [k for k in overrides if k not in allowed]
     if unknown:
         msg = f"get_model cannot override {unknown_names(unknown, allowed)}; it can: {', '.join(allowed)}."
         raise CardError(msg)
-    changes: dict[str, Any] = {k: v for k, v in overrides.items() if k not in ("priors", "sample")}
-    record = [k for k in changes if k != "name"]
+    changes: dict[str, Any] = {
+        k: v for k, v in overrides.items() if k not in ("priors", "sample", *options)
+    }
+    record = [k for k in overrides if k not in ("name", "priors", "sample")]
+    if chosen := {k: v for k, v in overrides.items() if k in options}:
+        changes["options"] = {**base.options, **chosen}
     if "priors" in overrides:
         priors = dict(base.priors)
         for slot, prior in overrides["priors"].items():

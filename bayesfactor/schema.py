@@ -15,13 +15,16 @@ from bayesfactor.errors import SchemaError
 __all__ = [
     "ALPHA",
     "ASSET",
+    "BLOCK",
     "CHAIN",
+    "COMMUNALITY",
     "COMPONENT",
     "COMPOUNDING",
     "CONSTANT_DATA",
     "DRAW",
     "DRIFT",
     "FACTOR",
+    "FACTOR_BLOCK",
     "FACTOR_CORRELATION",
     "FACTOR_COVARIANCE",
     "FACTOR_LOCATION",
@@ -30,12 +33,17 @@ __all__ = [
     "FACTOR_OTHER",
     "FACTOR_RETURNS",
     "FACTOR_SCALE",
+    "FACTOR_SCORES",
     "FACTOR_UNIT",
     "FACTOR_WEIGHTS",
     "FAMILY",
     "GROUP",
     "GROUP_LOADINGS",
     "HORIZON",
+    "LATENT",
+    "LATENT_LOADINGS",
+    "LATENT_NU",
+    "LATENT_VARIANCE",
     "LEVEL",
     "LOADINGS",
     "LOG_LIKELIHOOD",
@@ -48,6 +56,7 @@ __all__ = [
     "PREDICTIONS",
     "PRIOR",
     "PRIOR_PREDICTIVE",
+    "RANK",
     "RETURNS",
     "RETURNS_UNIT",
     "ROTATES",
@@ -76,6 +85,10 @@ FACTOR: Final = "factor"
 """One observed factor."""
 FACTOR_OTHER: Final = "factor_other"
 """The second factor dim of a covariance or correlation."""
+LATENT: Final = "latent"
+"""One latent factor: `latent-1`, `latent-2`, ... in decreasing order of what it explains."""
+RANK: Final = "rank"
+"""Place among principal axes, 1 for the largest."""
 GROUP: Final = "group"
 """A sector or any other partition of the assets; on the panel, a coord over `asset`."""
 FAMILY: Final = "family"
@@ -118,6 +131,16 @@ SIGMA: Final = "sigma"
 """(asset) scale of the specific return's law (the t scale, not the standard deviation)."""
 NU: Final = "nu"
 """(asset) degrees of freedom of the specific return's law."""
+LATENT_LOADINGS: Final = "latent_loadings"
+"""(asset, latent) sensitivity of an asset's return to a latent factor of unit scale."""
+COMMUNALITY: Final = "communality"
+"""(asset) share of the scale of an asset's return, given observed factors, that latent factors explain."""
+LATENT_VARIANCE: Final = "latent_variance"
+"""(rank) eigenvalues of latent_loadings latent_loadings': what each principal axis explains."""
+FACTOR_SCORES: Final = "factor_scores"
+"""(time, latent) latent factors of each day, drawn given the data."""
+LATENT_NU: Final = "latent_nu"
+"""Degrees of freedom of the latent factors' joint law, where it is not `nu`."""
 FACTOR_LOCATION: Final = "factor_location"
 """(factor) centre of the factors' law."""
 FACTOR_SCALE: Final = "factor_scale"
@@ -125,7 +148,7 @@ FACTOR_SCALE: Final = "factor_scale"
 FACTOR_CORRELATION: Final = "factor_correlation"
 """(factor, factor_other) correlation matrix of the factors' law."""
 FACTOR_NU: Final = "factor_nu"
-"""Degrees of freedom of the factors' joint law."""
+"""Degrees of freedom of the factors' joint law; in predictions (chain, draw, horizon, block)."""
 SPECIFIC_RETURNS: Final = "specific_returns"
 """(chain, draw, path, horizon, asset) simulated specific returns."""
 FACTOR_MEAN: Final = "factor_mean"
@@ -139,6 +162,10 @@ OWN_RESPONSE: Final = "own_response"
 """(chain, draw, asset, factor) G of e - G (factor_weights e), so that factors formed from the
 panel's own assets are what their portfolios return; `loadings` and `alpha` of the predictions are
 projected alike."""
+BLOCK: Final = "block"
+"""Factors of one block are jointly elliptical, blocks are independent."""
+FACTOR_BLOCK: Final = "factor_block"
+"""Coord over `factor` of the predictions: the block of each."""
 SPECIFIC_NU: Final = "specific_nu"
 """(chain, draw, horizon, asset) degrees of freedom of the innovation, inf for the normal."""
 RETURNS_UNIT: Final = "returns_unit"

@@ -15,17 +15,18 @@ from numba.extending import intrinsic
 
 from bayesfactor.density.kernels import pool, prior
 from bayesfactor.likelihoods.kernels import elliptical_kernel, static_kernel
+from bayesfactor.likelihoods.lowrank_kernel import lowrank_kernel
 
-__all__ = ["At", "elliptical_logp", "expand", "static_logp"]
+__all__ = ["At", "elliptical_logp", "expand", "lowrank_logp", "static_logp"]
 
 
 class At(IntEnum):
     """Where things stand in the table."""
 
-    N_CONSTANTS, N_ARGUMENTS, N_ROWS, N_TIMES, N_FACTORS = range(5)
-    TRANSFORM, DENSITY, FIRST, SECOND, WEIGHT = range(5, 10)
-    CONSTANTS, LOG_CONSTANTS, SOURCE, FACTOR, SHIFT = range(10, 15)
-    DATA, SEEN, DESIGN = range(15, 18)
+    N_CONSTANTS, N_ARGUMENTS, N_ROWS, N_TIMES, N_FACTORS, N_LATENT = range(6)
+    TRANSFORM, DENSITY, FIRST, SECOND, WEIGHT = range(6, 11)
+    CONSTANTS, LOG_CONSTANTS, SOURCE, FACTOR, SHIFT = range(11, 16)
+    DATA, SEEN, DESIGN, PATTERN = range(16, 20)
 
 
 _SIZE: Final = len(At)
@@ -164,6 +165,33 @@ def elliptical_logp(dim, x_, gradient_, logp_, table):
     _collect(slope, at, rows, d_scale)
     _collect(slope, at, 2 * rows, d_partial)
     _collect(slope, at, last, np.array([d_nu]))
+    return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
+
+
+@cfunc(_LOGP, cache=True, error_model="numpy")
+def lowrank_logp(dim, x_, gradient_, logp_, table):
+    """Log posterior density of rows with latent factors integrated out, and its gradient."""
+    x, gradient, logp, at = _opened(np.int64(dim), x_, gradient_, logp_, table)
+    value, log_value, slope = _values(x, at)
+    arguments = _arguments(value, at)
+    rows, times, factors, latent = at[At.N_ROWS], at[At.N_TIMES], at[At.N_FACTORS], at[At.N_LATENT]
+    a, b, c = rows, rows + rows * factors, rows + rows * (factors + latent)
+    likelihood, d_alpha, d_loadings, d_latent, d_sigma, d_nu = lowrank_kernel(
+        _matrix(at, At.DATA, rows, times),
+        _matrix(at, At.SEEN, rows, times),
+        _matrix(at, At.DESIGN, factors, times),
+        _reals(at, At.PATTERN, times),
+        arguments[:a],
+        arguments[a:b].reshape((rows, factors)),
+        arguments[b:c].reshape((rows, latent)),
+        arguments[c : c + rows],
+        arguments[c + rows],
+    )
+    _collect(slope, at, 0, d_alpha)
+    _collect(slope, at, a, d_loadings.reshape(rows * factors))
+    _collect(slope, at, b, d_latent.reshape(rows * latent))
+    _collect(slope, at, c, d_sigma)
+    _collect(slope, at, c + rows, np.array([d_nu]))
     return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
 
 

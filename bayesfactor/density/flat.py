@@ -22,17 +22,18 @@ class Likelihood:
     Parameters
     ----------
     logp : CFunc
-    has_design : bool
-        Whether a design matrix stands between the distribution's parameters and its mask.
+    data : tuple of str
+        What stands behind the distribution's parameters: fields of `Density`.
     """
 
     logp: Any
-    has_design: bool
+    data: tuple[str, ...]
 
 
 LIKELIHOODS: Final = {
-    "FactorStudentT": Likelihood(callbacks.static_logp, has_design=True),
-    "EllipticalColumns": Likelihood(callbacks.elliptical_logp, has_design=False),
+    "FactorStudentT": Likelihood(callbacks.static_logp, ("design", "seen")),
+    "EllipticalColumns": Likelihood(callbacks.elliptical_logp, ("seen",)),
+    "LowRankStudentT": Likelihood(callbacks.lowrank_logp, ("design", "pattern", "seen")),
 }
 
 _LOW: Final = 0.25
@@ -86,8 +87,10 @@ class Density:
         A key of `LIKELIHOODS`.
     arguments : Affine
         Of the likelihood, one behind the other.
-    data, seen, design : ndarray
-        What the likelihood is of; `design` may be empty.
+    data, seen, design, pattern : ndarray
+        What the likelihood is of; the last two may be empty.
+    n_latent : int
+        Latent factors in the likelihood.
     derived : mapping of str to Affine
         Deterministic variables.
     """
@@ -106,6 +109,8 @@ class Density:
     data: np.ndarray
     seen: np.ndarray
     design: np.ndarray
+    pattern: np.ndarray
+    n_latent: int
     derived: Mapping[str, Affine] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -133,6 +138,7 @@ class Density:
         table = np.zeros(len(At), dtype=np.int64)
         table[At.N_CONSTANTS], table[At.N_ARGUMENTS] = len(self.constants), self.arguments.source.size
         table[At.N_ROWS], table[At.N_TIMES], table[At.N_FACTORS] = rows, times, len(self.design)
+        table[At.N_LATENT] = self.n_latent
         for at, array in self._addressed.items():
             table[at] = array.ctypes.data
         return table
@@ -154,6 +160,7 @@ class Density:
             At.DATA: self.data,
             At.SEEN: self.seen,
             At.DESIGN: self.design,
+            At.PATTERN: self.pattern,
         }
 
     def call(self, x: np.ndarray) -> tuple[int, float, np.ndarray]:

@@ -72,7 +72,9 @@ def read_density(model: pm.Model) -> Density:
         raise UnreadableGraphError(likelihood)
     elements, start = _elements(model)
     codes = [_codes(model, rv) for rv in model.free_RVs]
-    *arguments, design, seen = _inputs(observed)
+    inputs = list(observed.owner.op.dist_params(observed.owner))
+    names = LIKELIHOODS[likelihood].data
+    arguments, known = inputs[: -len(names)], dict(zip(names, inputs[-len(names) :], strict=True))
     priors = [_parameters(rv) for rv in model.free_RVs]
     pool = _Pool(model, elements, [*chain(*priors), *arguments, *model.deterministics])
     stand = [pool.places(e.shape) for e in elements for _ in range(2)]
@@ -92,8 +94,10 @@ def read_density(model: pm.Model) -> Density:
         likelihood=likelihood,
         arguments=Affine(*(np.concatenate([getattr(a, x).ravel() for a in affine]) for x in Affine.parts)),
         data=data,
-        seen=_numbers(seen),
-        design=np.empty((0, data.shape[1])) if design is None else _numbers(design),
+        seen=_numbers(known["seen"]),
+        design=_numbers(known["design"]) if "design" in known else np.empty((0, data.shape[1])),
+        pattern=_numbers(known["pattern"]) if "pattern" in known else np.empty(0),
+        n_latent=affine[2].source.shape[1] if likelihood == "LowRankStudentT" else 0,
         derived={d.name: pool.affine() for d in model.deterministics},
     )
     _check_scales(density)
@@ -127,14 +131,6 @@ def _parameters(rv: Any) -> list[Any]:
         msg = f"a location of {rv.name!r}"
         raise UnreadableGraphError(msg)
     return [parameters[0], parameters[-1]]
-
-
-def _inputs(observed: Any) -> list[Any]:
-    """Return the likelihood's parameters, then its design (or None) and its mask."""
-    inputs = list(observed.owner.op.dist_params(observed.owner))
-    return (
-        inputs if type(observed.owner.op).__name__ == "FactorStudentT" else [*inputs[:-1], None, inputs[-1]]
-    )
 
 
 def _numbers(variable: Any) -> np.ndarray:

@@ -33,10 +33,11 @@ class Scenarios:
 class Moments:
     """The law of the next periods given each draw: independent elliptical t blocks per period.
 
-    Given the draw, factors of one period are jointly t(`factor_nu`) with mean `factor_mean` and
-    covariance `factor_covariance`; innovations e_i are independent t(`specific_nu`) with variance
-    `specific_variance`; periods are independent. `nu = inf` is the normal. Where factors are
-    portfolios W of the panel's own assets, specific returns are e - G (W e), which W maps to 0.
+    Given the draw, factors of one block are jointly t(`factor_nu`) with mean `factor_mean` and
+    covariance `factor_covariance`; blocks, and periods, are independent. Innovations e_i with variance
+    `specific_variance` are uncorrelated: independent t(`specific_nu`), or, where `joint` names a block,
+    jointly t with it. `nu = inf` is the normal. Where factors are portfolios W of the panel's own
+    assets, specific returns are e - G (W e), which W maps to 0.
 
     Parameters
     ----------
@@ -44,12 +45,16 @@ class Moments:
     loadings : ndarray (draw, asset, factor)
     factor_mean : ndarray (draw, horizon, factor)
     factor_covariance : ndarray (draw, horizon, factor, factor)
-    factor_nu : ndarray (draw, horizon)
+    factor_nu : ndarray (draw, horizon, block)
     specific_variance, specific_nu : ndarray (draw, horizon, asset)
     own_weights : ndarray (factor, asset) or (0, asset)
         W, with rows of zeros for factors given from outside.
     own_response : ndarray (draw, asset, factor) or (draw, asset, 0)
         G, with W G = I on the factors that W forms.
+    block : ndarray (factor)
+        The block of each factor.
+    joint : int
+        The block whose mixing the innovations share, -1 where they have their own.
     """
 
     alpha: np.ndarray
@@ -61,6 +66,8 @@ class Moments:
     specific_nu: np.ndarray
     own_weights: np.ndarray
     own_response: np.ndarray
+    block: np.ndarray
+    joint: int = -1
 
     @property
     def n_draws(self) -> int:
@@ -74,7 +81,7 @@ class Moments:
 
     def take(self, draws: np.ndarray) -> "Moments":
         """Return the same law for some of the draws."""
-        names = [f for f in self.__dataclass_fields__ if f != "own_weights"]
+        names = [f for f in self.__dataclass_fields__ if f not in ("own_weights", "block", "joint")]
         return replace(self, **{f: getattr(self, f)[draws] for f in names})
 
 

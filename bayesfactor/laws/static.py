@@ -17,7 +17,8 @@ from numba import njit
 from bayesfactor import schema as s
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
-from bayesfactor.laws.student import log_density_constant, mixing_scale
+from bayesfactor.laws.own import add_up, own_weights
+from bayesfactor.laws.student import log_density_constant, mixing_scale, variance_ratio
 
 __all__ = ["StaticLaw"]
 
@@ -194,9 +195,6 @@ class StaticLaw:
         n_factors = obs.sizes.get(s.FACTOR, const.sizes[s.FACTOR])
         correlation = flat(s.FACTOR_CORRELATION, s.FACTOR, s.FACTOR_OTHER)
         scale = flat(s.FACTOR_SCALE, s.FACTOR)
-        own = np.zeros((0, alpha.shape[1]))
-        if s.FACTOR_WEIGHTS in const:
-            own = const[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values[:, order]
         return cls(
             returns=np.ascontiguousarray(obs[s.RETURNS].transpose(s.ASSET, s.TIME).values[order]),
             factors=np.ascontiguousarray(const[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values),
@@ -207,7 +205,7 @@ class StaticLaw:
             factor_location=flat(s.FACTOR_LOCATION, s.FACTOR),
             factor_scale=scale[:, :, None] * np.linalg.cholesky(correlation) if n_factors else correlation,
             factor_nu=flat(s.FACTOR_NU) if s.FACTOR_NU in post else np.full(len(alpha), np.inf),
-            own_weights=np.ascontiguousarray(own),
+            own_weights=own_weights(const, order),
             floor=obs.attrs.get("returns_kind", "simple") == "simple",
         )
 
@@ -218,24 +216,8 @@ class StaticLaw:
 
     @cached_property
     def ahead(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Alpha, loadings and response G that make the future add up, where factors are portfolios.
-
-        A factor f = W r of the panel's own assets must be what its portfolio returns in every
-        scenario, while robust loadings weigh days unequally and miss W B = I by a few per cent.
-        Returns are therefore projected, r - G (W r - f) with G = B (W B)^-1, which is again a
-        factor model: loadings B - G (W B - I), alpha - G W alpha, specific e - G W e.
-        """
-        if not len(self.own_weights):
-            return self.alpha, self.loadings, np.zeros((*self.alpha.shape, 0))
-        own = np.flatnonzero(np.any(self.own_weights != 0.0, axis=1))
-        w, select = self.own_weights[own], np.eye(len(self.own_weights))[own]
-        b = self.loadings[:, :, own]
-        g = b @ np.linalg.inv(w @ b)
-        response = np.zeros((*self.alpha.shape, len(self.own_weights)))
-        response[:, :, own] = g
-        loadings = self.loadings - g @ (w @ self.loadings - select)
-        alpha = self.alpha - np.einsum("dik,dk->di", g, self.alpha @ w.T)
-        return alpha, loadings, response
+        """Alpha, loadings and response G that make the future add up, where factors are portfolios."""
+        return add_up(self.own_weights, self.alpha, self.loadings)
 
     def row_log_likelihood(self) -> np.ndarray:
         """Return log p(r_t | factors of day t) per draw and row, (draw, time)."""
@@ -327,16 +309,10 @@ class StaticLaw:
             loadings=loadings,
             factor_mean=ahead(self.factor_location),
             factor_covariance=ahead(covariance),
-            factor_nu=ahead(self.factor_nu),
+            factor_nu=ahead(self.factor_nu[:, None]),
             specific_variance=ahead(variance),
             specific_nu=ahead(self.nu),
             own_weights=self.own_weights,
             own_response=response,
+            block=np.zeros(self.factors.shape[0], dtype=int),
         )
-
-
-def variance_ratio(nu: np.ndarray) -> np.ndarray:
-    """Return variance over squared scale of a t: nu / (nu - 2), infinite for nu <= 2."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(np.isinf(nu), 1.0, nu / (nu - 2.0))
-    return np.where(nu > 2.0, ratio, np.inf)

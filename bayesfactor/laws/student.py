@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 from numba import njit
 
-__all__ = ["log_density_constant", "mixing_scale"]
+__all__ = ["log_density_constant", "mixing_scale", "variance_ratio"]
 
 
 @njit(cache=True, nogil=True)
@@ -23,3 +24,10 @@ def mixing_scale(rng, nu: float) -> float:
     if math.isinf(nu):
         return 1.0
     return math.sqrt(0.5 * nu / rng.standard_gamma(0.5 * nu))
+
+
+def variance_ratio(nu: np.ndarray) -> np.ndarray:
+    """Return variance over squared scale of a t: nu / (nu - 2), infinite for nu <= 2."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(np.isinf(nu), 1.0, nu / (nu - 2.0))
+    return np.where(nu > 2.0, ratio, np.inf)

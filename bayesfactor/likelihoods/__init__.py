@@ -1,6 +1,7 @@
 """The laws as PyMC distributions, with fused value-and-gradient kernels."""
 
 from bayesfactor.likelihoods.elliptical import EllipticalColumns
+from bayesfactor.likelihoods.lowrank import LowRankNormal, LowRankStudentT
 from bayesfactor.likelihoods.static import FactorNormal, FactorStudentT
 
-__all__ = ["EllipticalColumns", "FactorNormal", "FactorStudentT"]
+__all__ = ["EllipticalColumns", "FactorNormal", "FactorStudentT", "LowRankNormal", "LowRankStudentT"]

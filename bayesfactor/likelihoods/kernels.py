@@ -12,7 +12,16 @@ from numba import njit
 
 from bayesfactor.laws.correlation import partial_cholesky
 
-__all__ = ["digamma", "elliptical_kernel", "static_kernel"]
+__all__ = [
+    "add_products",
+    "digamma",
+    "dot",
+    "elliptical_kernel",
+    "static_kernel",
+    "subtract",
+    "sum_of",
+    "vectorised",
+]
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _LOG_2 = math.log(2.0)
@@ -21,7 +30,7 @@ _NOT_FINITE = 2047  # the exponent of infinities and NaNs
 _DAYS = 512
 """Days at a time: what one piece of the factors takes stays in the nearest cache for all assets."""
 # Sums may be reordered; infinities and NaNs keep their meaning (nu = inf, a rejected proposal).
-_vectorised = njit(
+vectorised = njit(
     cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz"}
 )
 
@@ -49,7 +58,7 @@ def _sum_of_each_log(q):
     return total
 
 
-@_vectorised
+@vectorised
 def _sum_of_logs(q, product):
     """Sum log q, for terms of at least 1, with one logarithm for all.
 
@@ -79,8 +88,8 @@ def _sum_of_logs(q, product):
     return (exponents - 1023 * m) * _LOG_2 + math.log(left)
 
 
-@_vectorised
-def _subtract(e, x, slopes, first):
+@vectorised
+def subtract(e, x, slopes, first):
     """Subtract sum_k slopes[k] x[k, first + t] from e[t], four rows at a time."""
     n = e.shape[0]
     last = first + n
@@ -96,14 +105,14 @@ def _subtract(e, x, slopes, first):
             e[t] -= p * a[t] + q * b[t] + r * c[t] + s * d[t]
 
 
-@_vectorised
-def _add_products(e, x, first, out):
+@vectorised
+def add_products(e, x, first, out):
     """Add sum_t e[t] x[k, first + t] to out[k], four rows at a time."""
     n = e.shape[0]
     last = first + n
     k = out.shape[0]
     for j in range(k % 4):
-        out[j] += _dot(e, x[j, first:last])
+        out[j] += dot(e, x[j, first:last])
     for j in range(k % 4, k, 4):
         a, b, c, d = x[j, first:last], x[j + 1, first:last], x[j + 2, first:last], x[j + 3, first:last]
         p, q, r, s = 0.0, 0.0, 0.0, 0.0
@@ -118,7 +127,7 @@ def _add_products(e, x, first, out):
         out[j + 3] += s
 
 
-@_vectorised
+@vectorised
 def _weigh(e, q, inv):
     """Replace e by e / q with q = 1 + e^2 inv; return the sum of e^2 / q."""
     total = 0.0
@@ -132,23 +141,25 @@ def _weigh(e, q, inv):
     return total
 
 
-@_vectorised
-def _sum(x):
+@vectorised
+def sum_of(x):
+    """Return the sum of x."""
     total = 0.0
     for t in range(x.shape[0]):
         total += x[t]
     return total
 
 
-@_vectorised
-def _dot(x, y):
+@vectorised
+def dot(x, y):
+    """Return the sum of x y."""
     total = 0.0
     for t in range(x.shape[0]):
         total += x[t] * y[t]
     return total
 
 
-@_vectorised
+@vectorised
 def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
     """Return the total log-likelihood and its gradients.
 
@@ -178,24 +189,24 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
         e, q = buffers[0, : last - first], buffers[1, : last - first]
         for i in range(n_assets):
             here = seen[i, first:last]
-            days = _sum(here)
+            days = sum_of(here)
             if days == 0.0:
                 continue
             count[i] += days
             row, mean = returns[i, first:last], alpha[i]
             for t in range(e.shape[0]):
                 e[t] = row[t] - mean
-            _subtract(e, factors, loadings[i], first)
+            subtract(e, factors, loadings[i], first)
             if days < e.shape[0]:
                 for t in range(e.shape[0]):
                     e[t] *= here[t]
             if math.isinf(nu[i]):
-                weighted[i] += _dot(e, e)
+                weighted[i] += dot(e, e)
             else:
                 weighted[i] += _weigh(e, q, 1.0 / (nu[i] * sigma[i] * sigma[i]))
                 logs[i] += _sum_of_logs(q, buffers[2])
-            d_alpha[i] += _sum(e)
-            _add_products(e, factors, first, d_loadings[i])
+            d_alpha[i] += sum_of(e)
+            add_products(e, factors, first, d_loadings[i])
     logp = 0.0
     for i in range(n_assets):
         if count[i] == 0.0:
@@ -222,7 +233,7 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
     return logp, d_alpha, d_loadings, d_sigma, d_nu
 
 
-@_vectorised
+@vectorised
 def elliptical_kernel(values, seen, location, scale, partial, nu):
     """Return the log-likelihood of multivariate t columns and its gradients.
 
@@ -254,23 +265,23 @@ def elliptical_kernel(values, seen, location, scale, partial, nu):
     for begin in range(0, n_times, _DAYS):
         n = min(_DAYS, n_times - begin)
         here, q, weight = seen[begin : begin + n], buffers[0, :n], buffers[1, :n]
-        count += _sum(here)
+        count += sum_of(here)
         q[:] = 0.0
         for k in range(n_factors):
             row, x, mean, shrink = values[k, begin : begin + n], u[k, :n], location[k], 1.0 / chol[k, k]
             for t in range(n):
                 x[t] = row[t] - mean
-            _subtract(x, u, chol[k, :k], 0)
+            subtract(x, u, chol[k, :k], 0)
             for t in range(n):
                 x[t] *= shrink * here[t]
                 q[t] += x[t] * x[t]
         if normal:
-            logs += _sum(q)
+            logs += sum_of(q)
             weight[:] = 1.0
         else:
             for t in range(n):
                 weight[t] = (nu + n_factors) / (nu + q[t])
-            slope += _dot(weight, q)
+            slope += dot(weight, q)
             for t in range(n):
                 q[t] = 1.0 + q[t] * inv
             logs += _sum_of_logs(q, buffers[2])
@@ -278,8 +289,8 @@ def elliptical_kernel(values, seen, location, scale, partial, nu):
             x = u[k, :n]
             for t in range(n):
                 q[t] = weight[t] * x[t]
-            first[k, 0] += _sum(q)
-            _add_products(q, u, 0, second[k])
+            first[k, 0] += sum_of(q)
+            add_products(q, u, 0, second[k])
     if normal:
         logp = -0.5 * logs - count * n_factors * _HALF_LOG_2PI
         d_nu = 0.0

@@ -76,19 +76,37 @@ def conditional_tails(book: Book, levels: np.ndarray) -> ConditionalTails:
 def _terms(book: Book) -> tuple[np.ndarray, np.ndarray, int]:
     """Return scales and nus (draw, term) of the independent t's in the loss, and their repeats.
 
-    The first term of a period is the factors' part, -b'f, which is a t of its own; the others
-    are the assets' innovations. Periods that share one law are repeated, not listed.
+    The first terms of a period are the blocks of factors, each of which gives a t of its own; the
+    others are the assets' innovations, where they are not part of a block. Periods that share one law
+    are repeated, not listed.
     """
     m = book.moments
     alike = all(a.strides[1] == 0 or m.horizon == 1 for a in (m.factor_covariance, m.specific_variance))
     periods = 1 if alike else m.horizon
-    factor = np.einsum("dk,dhkl,dl->dh", book.exposures, m.factor_covariance[:, :periods], book.exposures)
-    factor = np.sqrt(np.maximum(factor, 0.0) * _scale_ratio(m.factor_nu[:, :periods]))
-    specific = np.sqrt(m.specific_variance[:, :periods] * _scale_ratio(m.specific_nu[:, :periods]))
-    specific = specific * np.abs(book.bets)[:, None, :]
-    scales = np.concatenate([factor[:, :, None], specific], axis=2).reshape(m.n_draws, -1)
-    nus = np.concatenate([m.factor_nu[:, :periods, None], m.specific_nu[:, :periods]], axis=2)
-    return scales, np.ascontiguousarray(nus.reshape(m.n_draws, -1)), m.horizon // periods
+    variance = _block_variances(book, periods)[1]
+    nu = m.factor_nu[:, :periods]
+    scales = np.sqrt(np.maximum(variance, 0.0) * _scale_ratio(nu))
+    if m.joint < 0:
+        own = np.sqrt(m.specific_variance[:, :periods] * _scale_ratio(m.specific_nu[:, :periods]))
+        scales = np.concatenate([scales, own * np.abs(book.bets)[:, None, :]], axis=2)
+        nu = np.concatenate([nu, m.specific_nu[:, :periods]], axis=2)
+    shape = (m.n_draws, -1)
+    return scales.reshape(shape), np.ascontiguousarray(nu.reshape(shape)), m.horizon // periods
+
+
+def _block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return cov(f, b'f) (draw, period, factor) and each block's variance (draw, period, block)."""
+    m = book.moments
+    covariance = np.einsum("dhkl,dl->dhk", m.factor_covariance[:, :periods], book.exposures)
+    variance = np.zeros(m.factor_nu[:, :periods].shape)
+    for j in range(variance.shape[2]):
+        inside = m.block == j
+        variance[:, :, j] = np.einsum("dhk,dk->dh", covariance[:, :, inside], book.exposures[:, inside])
+    if m.joint >= 0:
+        variance[:, :, m.joint] += np.einsum(
+            "dhi,di->dh", m.specific_variance[:, :periods], book.bets**2
+        )
+    return covariance, variance
 
 
 def _scale_ratio(nu: np.ndarray) -> np.ndarray:
@@ -123,25 +141,28 @@ def _parts(
     """
     m = book.moments
     n, n_levels = conditional.shape[:2]
-    n_assets = m.alpha.shape[1]
-    periods = conditional.shape[2] // (n_assets + 1)
+    n_assets, n_blocks = m.alpha.shape[1], m.factor_nu.shape[2]
+    terms = n_blocks + (n_assets if m.joint < 0 else 0)
+    periods = conditional.shape[2] // terms
     y = repeat * (conditional * scales[:, None, :])
     if total is not None:
         with np.errstate(invalid="ignore"):
             fix = np.where(total != 0.0, total / y.sum(axis=2), 1.0)
         y, conditional = y * fix[:, :, None], conditional * fix[:, :, None]
-    shape = (n, n_levels, periods, n_assets + 1)
+    shape = (n, n_levels, periods, terms)
     y, conditional = y.reshape(shape), conditional.reshape(shape)
-    covariance = np.einsum("dhkl,dl->dhk", m.factor_covariance[:, :periods], book.exposures)
-    variance = np.einsum("dhk,dk->dh", covariance, book.exposures)
+    covariance, variance = _block_variances(book, periods)
     with np.errstate(invalid="ignore", divide="ignore"):
-        slope = np.where(variance[..., None] > 0.0, covariance / variance[..., None], 0.0)
-    # E[-(f - mean) | -b'f] is linear in -b'f for any elliptical law.
-    factor = np.einsum("dlh,dhk->dlk", y[..., 0], slope)
-    unit = np.sqrt(m.specific_variance[:, :periods] * _scale_ratio(m.specific_nu[:, :periods]))
-    specific = (
-        repeat * np.einsum("dlhi,dhi->dli", conditional[..., 1:], unit) * np.sign(book.bets)[:, None, :]
-    )
+        share = np.where(variance > 0.0, 1.0 / variance, 0.0)
+    # Within a block, E[x | its part of the loss] is linear in that part, for any elliptical law.
+    factor = np.einsum("dlhk,dhk->dlk", y[..., m.block], covariance * share[:, :, m.block])
+    if m.joint < 0:
+        unit = np.sqrt(m.specific_variance[:, :periods] * _scale_ratio(m.specific_nu[:, :periods]))
+        specific = repeat * np.einsum("dlhi,dhi->dli", conditional[..., n_blocks:], unit)
+        specific = specific * np.sign(book.bets)[:, None, :]
+    else:
+        slope = m.specific_variance[:, :periods] * share[:, :, m.joint, None]
+        specific = np.einsum("dlh,dhi->dli", y[..., m.joint], slope) * book.bets[:, None, :]
     means = book.mean_parts()
     out = np.empty((n, n_levels, n_assets, factor.shape[2] + 2))
     for level in range(n_levels):

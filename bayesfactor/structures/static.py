@@ -6,41 +6,36 @@ r_it = alpha_i + sum_k beta_ik f_kt + sigma_i e_it, with e_it ~ t(nu_i), normal 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pymc as pm
 import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import ModelError
 from bayesfactor.likelihoods import FactorNormal, FactorStudentT
-from bayesfactor.structures import factor_law
-from bayesfactor.structures.priors import PriorSet
-from bayesfactor.structures.units import units_of
+from bayesfactor.structures.arrays import arrays_of
 
 __all__ = ["build"]
 
 
-def build(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) -> pm.Model:
+def build(
+    panel: xr.Dataset,
+    specs: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Any],  # noqa: ARG001 - this structure has none
+) -> pm.Model:
     """Return the graph of returns given factors, data in model units and asset-major."""
     if panel.sizes[s.FACTOR] == 0:
         msg = (
             "structure 'static' explains returns by observed factors; the panel has none. "
-            "Give factors= to the panel, or form the market with bf.panel_from_prices(prices)."
+            "Give factors= to the panel, form the market with bf.panel_from_prices(prices), or use a "
+            "latent model such as 'latent-t'."
         )
         raise ModelError(msg)
-    units = units_of(panel)
-    # Rows in one piece: the kernel runs along time and is three times slower on strided memory.
-    returns = np.ascontiguousarray(panel[s.RETURNS].transpose(s.ASSET, s.TIME).values)
-    seen = np.isfinite(returns)
-    factors = np.ascontiguousarray(panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values)
-    factors = factors / units.factors[:, None]
-    groups, index = np.unique(panel[s.GROUP].values.astype(str), return_inverse=True)
-    coords = {d: panel[d].values for d in (s.ASSET, s.FACTOR, s.TIME)} | {s.GROUP: groups}
-    priors = PriorSet({k: v for k, v in specs.items() if k not in factor_law.SLOTS}, index)
-    with pm.Model(coords=coords) as model:
-        data = pm.Data("returns_data", np.where(seen, returns, 0.0) / units.returns, dims=(s.ASSET, s.TIME))
-        mask = pm.Data("returns_seen", seen.astype("float64"), dims=(s.ASSET, s.TIME))
-        design = pm.Data("factor_data", factors, dims=(s.FACTOR, s.TIME))
+    found = arrays_of(panel, specs)
+    priors = found.priors
+    with pm.Model(coords=found.coords) as model:
+        data = pm.Data("returns_data", found.returns, dims=(s.ASSET, s.TIME))
+        mask = pm.Data("returns_seen", found.seen, dims=(s.ASSET, s.TIME))
+        design = pm.Data("factor_data", found.factors, dims=(s.FACTOR, s.TIME))
         alpha = priors.create(s.ALPHA, (s.ASSET,))
         loadings = priors.create(s.LOADINGS, (s.ASSET, s.FACTOR))
         sigma = priors.create(s.SIGMA, (s.ASSET,))

@@ -55,6 +55,7 @@ def to_original(posterior: xr.Dataset, units: Units) -> xr.Dataset:
     scales: dict[str, tuple[Any, str]] = {
         s.ALPHA: (units.returns, "fraction per period"),
         s.LOADINGS: (units.returns / factor, "return per unit of factor"),
+        s.LATENT_LOADINGS: (units.returns, "return per unit of latent factor"),
         s.SIGMA: (units.returns, "fraction per period"),
         s.FACTOR_LOCATION: (factor, "factor unit per period"),
         s.FACTOR_SCALE: (factor, "factor unit per period"),
@@ -80,7 +81,7 @@ def _stem_and_kind(name: str) -> tuple[str, str]:
     for kind in ("log_mean", "log_sd", "mean", "sd"):
         if stem.endswith(f"_{kind}"):
             return stem.removesuffix(f"_{kind}"), kind
-    for known in (s.ALPHA, s.LOADINGS, s.SIGMA, s.FACTOR_LOCATION, s.FACTOR_SCALE):
+    for known in (s.ALPHA, s.LOADINGS, s.LATENT_LOADINGS, s.SIGMA, s.FACTOR_LOCATION, s.FACTOR_SCALE):
         if stem.startswith(f"{known}_"):
             return known, "other"
     return stem, "value"
