@@ -6,6 +6,7 @@ factors the posterior factorises. What leaves this room is in original units.
 
 import json
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import ModelError
 from bayesfactor.laws import law_of
+from bayesfactor.laws.alignment import aligned
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.laws.correlation import correlation
 from bayesfactor.model import FactorModel
@@ -84,6 +86,7 @@ def fit(
     """
     model = get_model(model)
     check_panel(panel)
+    panel = model.sees(panel)
     card = {"draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.95} | dict(model.sample)
     given = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept}
     card |= {k: v for k, v in given.items() if v is not None}
@@ -91,19 +94,21 @@ def fit(
     entropy = root_entropy(random_seed)
     started = time.perf_counter()
 
-    returns_model = model.build(panel)
-    factor_model = model.build_factor_law(panel)
     shape = (model.digest, tuple(panel.sizes.items()), tuple(_group_index(panel)))
-    main = sample(returns_model, options, (entropy, 0), label="loadings", same_graph=("loadings", *shape))
-    side = sample(factor_model, options, (entropy, 1), label="factor law", same_graph=("factors", *shape))
-    prior = xr.merge(
-        [log_prior(returns_model, main), log_prior(factor_model, side)], join="exact", compat="no_conflicts"
-    )
+    graphs = [("loadings", model.build(panel), options)]
+    if model.observes_factors:
+        plain = replace(options, adaptation="diag")
+        graphs.append(("factor law", model.build_factor_law(panel), plain))
+    drawn = [
+        sample(graph, how, (entropy, i), label=label, same_graph=(label, *shape))
+        for i, (label, graph, how) in enumerate(graphs)
+    ]
+    prior = [log_prior(graph, tree) for (_, graph, _), tree in zip(graphs, drawn, strict=True)]
     units = units_of(panel)
     groups = {
-        s.POSTERIOR: _posterior(main, side, units),
-        s.SAMPLE_STATS: _sample_stats(main, side),
-        s.LOG_PRIOR: _plain_labels(prior),
+        s.POSTERIOR: aligned(_posterior(drawn, units)),
+        s.SAMPLE_STATS: _sample_stats(drawn),
+        s.LOG_PRIOR: _plain_labels(_without_axes(_merged(prior))),
         **_data_groups(panel, units),
     }
     tree = xr.DataTree.from_dict(groups)
@@ -144,21 +149,20 @@ def sample_prior_predictive(
     if draws < 1:
         msg = f"draws is at least 1; got {draws}."
         raise ModelError(msg)
+    panel = model.sees(panel)
     units, entropy = units_of(panel), root_entropy(random_seed)
-    main = draw_prior(model.build(panel), draws, (entropy, 0))
-    side = draw_prior(model.build_factor_law(panel), draws, (entropy, 1))
-    returns = main["prior_predictive"].to_dataset()[s.RETURNS] * units.returns
-    factors = side["prior_predictive"].to_dataset()[s.FACTOR_RETURNS]
-    factors = factors * xr.DataArray(units.factors, dims=s.FACTOR)
-    predictive = xr.Dataset(
-        {
-            s.RETURNS: returns.transpose(s.CHAIN, s.DRAW, s.TIME, s.ASSET).where(panel[s.RETURNS].notnull()),
-            s.FACTOR_RETURNS: factors.transpose(s.CHAIN, s.DRAW, s.TIME, s.FACTOR),
-        }
-    ).drop_vars([s.GROUP, s.FAMILY], errors="ignore")
+    drawn = [draw_prior(model.build(panel), draws, (entropy, 0))]
+    returns = drawn[0]["prior_predictive"].to_dataset()[s.RETURNS] * units.returns
+    returns = returns.transpose(s.CHAIN, s.DRAW, s.TIME, s.ASSET).where(panel[s.RETURNS].notnull())
+    predictive = {s.RETURNS: returns}
+    if model.observes_factors:
+        drawn.append(draw_prior(model.build_factor_law(panel), draws, (entropy, 1)))
+        factors = drawn[1]["prior_predictive"].to_dataset()[s.FACTOR_RETURNS]
+        factors = factors * xr.DataArray(units.factors, dims=s.FACTOR)
+        predictive[s.FACTOR_RETURNS] = factors.transpose(s.CHAIN, s.DRAW, s.TIME, s.FACTOR)
     groups = {
-        s.PRIOR: _posterior(main["prior"].to_dataset(), side["prior"].to_dataset(), units),
-        s.PRIOR_PREDICTIVE: predictive,
+        s.PRIOR: _posterior([d["prior"].to_dataset() for d in drawn], units),
+        s.PRIOR_PREDICTIVE: xr.Dataset(predictive).drop_vars([s.GROUP, s.FAMILY], errors="ignore"),
         **_data_groups(panel, units),
     }
     tree = xr.DataTree.from_dict(groups)
@@ -166,10 +170,20 @@ def sample_prior_predictive(
     return tree
 
 
-def _posterior(main: Any, side: Any, units: Units) -> xr.Dataset:
-    """Merge the two sets of draws, in original units, without the sampler's own forms."""
-    parts = [d[s.POSTERIOR].to_dataset() if isinstance(d, xr.DataTree) else d for d in (main, side)]
-    merged = _with_correlation(xr.merge(parts, join="exact", compat="no_conflicts"))
+def _merged(parts: list[xr.Dataset]) -> xr.Dataset:
+    return xr.merge(parts, join="exact", compat="no_conflicts")
+
+
+def _without_axes(prior: xr.Dataset) -> xr.Dataset:
+    """Sum log priors over latent factors: after alignment no axis is the one it was sampled as."""
+    return prior.map(lambda v: v.sum(s.LATENT) if s.LATENT in v.dims else v)
+
+
+def _posterior(drawn: list[Any], units: Units) -> xr.Dataset:
+    """Merge the sets of draws, in original units, without the sampler's own forms."""
+    merged = _merged([d[s.POSTERIOR].to_dataset() if isinstance(d, xr.DataTree) else d for d in drawn])
+    if s.FACTOR_LOCATION in merged:
+        merged = _with_correlation(merged)
     merged = merged.drop_vars([v for v in merged.data_vars if str(v).endswith(_FREE_FORMS)])
     unused = [d for d in merged.dims if not any(d in v.dims for v in merged.data_vars.values())]
     return _plain_labels(to_original(merged.drop_dims(unused), units))
@@ -193,12 +207,11 @@ def _plain_labels(data: xr.Dataset) -> xr.Dataset:
     return data
 
 
-def _sample_stats(main: xr.DataTree, side: xr.DataTree) -> xr.Dataset:
-    """Merge both records; the factor law's columns carry a prefix."""
-    own = side[s.SAMPLE_STATS].to_dataset()
-    own = own.rename({v: f"factor_law_{v}" for v in own.data_vars})
-    merged = xr.merge([main[s.SAMPLE_STATS].to_dataset(), own], join="exact", compat="no_conflicts")
-    return _plain_labels(merged)
+def _sample_stats(drawn: list[xr.DataTree]) -> xr.Dataset:
+    """Merge the records; the factor law's columns carry a prefix."""
+    main, *others = [d[s.SAMPLE_STATS].to_dataset() for d in drawn]
+    law = [own.rename({v: f"factor_law_{v}" for v in own.data_vars}) for own in others]
+    return _plain_labels(_merged([main, *law]))
 
 
 def _group_index(panel: xr.Dataset) -> np.ndarray:

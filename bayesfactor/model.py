@@ -15,7 +15,7 @@ from bayesfactor.structures import STRUCTURES
 
 __all__ = ["FactorModel", "model_from_card"]
 
-SAMPLE_KEYS = ("draws", "tune", "chains", "target_accept", "max_treedepth")
+SAMPLE_KEYS = ("draws", "tune", "chains", "target_accept", "max_treedepth", "adaptation")
 PRIOR_KEYS = ("dist", "kwargs", "dims", "centered", "transform")
 
 
@@ -34,7 +34,7 @@ class FactorModel:
     options : mapping of str to int
         Of the structure, such as `n_latent`.
     sample : mapping
-        Defaults for `bf.fit`: draws, tune, chains, target_accept, max_treedepth.
+        Defaults for `bf.fit`: draws, tune, chains, target_accept, max_treedepth, adaptation.
     references : tuple of str
     overrides : tuple of str
         What `get_model` changed in the card, such as `priors.nu`.

@@ -143,9 +143,7 @@ def _override(base: FactorModel, overrides: Mapping[str, Any]) -> FactorModel:
     if unknown:
         msg = f"get_model cannot override {unknown_names(unknown, allowed)}; it can: {', '.join(allowed)}."
         raise CardError(msg)
-    changes: dict[str, Any] = {
-        k: v for k, v in overrides.items() if k not in ("priors", "sample", *options)
-    }
+    changes: dict[str, Any] = {k: v for k, v in overrides.items() if k not in ("priors", "sample", *options)}
     record = [k for k in overrides if k not in ("name", "priors", "sample")]
     if chosen := {k: v for k, v in overrides.items() if k in options}:
         changes["options"] = {**base.options, **chosen}

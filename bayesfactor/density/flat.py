@@ -232,19 +232,23 @@ class Density:
 
         Parameters
         ----------
-        points : ndarray (draw, element)
+        points : ndarray (chain, draw, element)
             Of the pilot, in this density's own form.
         """
-        values = self._values(points)
+        chains = np.repeat(np.eye(len(points)), points.shape[1], axis=0)
+        values = self._values(points.reshape(-1, points.shape[2]))
+        # Latent factors differ by signs and rotation between chains: what counts is spread within one,
+        # and where to start is one chain's place.
+        own = chains[:, 1:] if self.n_latent else chains[:, :0]
         weight = self.weight.copy()
         for j in np.flatnonzero(self.hierarchical):
             u = np.log(values[:, j]) if self.density[j] == kernels.LOG_NORMAL else values[:, j]
             m, scale = self._location_and_scale(values, int(j))
-            given = np.stack([np.ones_like(m), m, np.log(scale)], axis=1)
+            given = np.column_stack([np.ones_like(m), m, np.log(scale), own])
             left = (u - given @ np.linalg.lstsq(given, u)[0]).var()
             said = max(1.0 / left - 1.0 / np.median(scale) ** 2, 0.0)  # precision that is the data's
             weight[j] = 1.0 - 1.0 / (1.0 + said * np.quantile(scale, _LOW) ** 2)
-        anew = self._points(values, weight)
+        anew = self._points(values[: points.shape[1]] if self.n_latent else values, weight)
         return replace(self, weight=weight, start=anew.mean(axis=0), jitter=anew.std(axis=0))
 
 

@@ -11,11 +11,12 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws.contract import Law, Moments, Scenarios
+from bayesfactor.laws.lowrank import LowRankLaw
 from bayesfactor.laws.static import StaticLaw
 
 __all__ = ["LAWS", "Law", "Moments", "Scenarios", "law_of"]
 
-LAWS: Final[dict[str, type[Law]]] = {"static": StaticLaw}
+LAWS: Final[dict[str, type[Law]]] = {"static": StaticLaw, "lowrank": LowRankLaw}
 
 
 def law_of(tree: xr.DataTree, draws: np.ndarray | None = None) -> Law:

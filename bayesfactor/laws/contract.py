@@ -1,7 +1,7 @@
 """What every law supplies: the protocol, and the two things it hands over."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 import xarray as xr
@@ -88,8 +88,15 @@ class Moments:
 class Law(Protocol):
     """What a posterior draw says about data and about the future, whatever the structure."""
 
-    given: ClassVar[str]
-    """What a row's log-likelihood is conditional on: `factors`, `nothing` or `past`."""
+    @property
+    def given(self) -> str:
+        """What a row's log-likelihood is conditional on: `factors`, `nothing` or `past`."""
+        ...
+
+    @property
+    def cells_given(self) -> str:
+        """What a cell's log-likelihood is conditional on: `factors` or `the rest of the day`."""
+        ...
 
     @classmethod
     def from_tree(cls, tree: xr.DataTree, draws: np.ndarray | None = None) -> Self:

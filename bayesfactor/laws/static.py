@@ -17,7 +17,8 @@ from numba import njit
 from bayesfactor import schema as s
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
-from bayesfactor.laws.own import add_up, own_weights
+from bayesfactor.laws.draws import Common
+from bayesfactor.laws.own import add_up
 from bayesfactor.laws.student import log_density_constant, mixing_scale, variance_ratio
 
 __all__ = ["StaticLaw"]
@@ -83,17 +84,6 @@ def _cell_log_likelihood(returns, factors, alpha, loadings, sigma, nu, out):
 
 
 @njit(cache=True, nogil=True)
-def _cell_mean(factors, alpha, loadings, assets, times, out):
-    """`out[cell, draw]`: the mean of each cell (assets[cell], times[cell]) given the factors."""
-    for c in range(len(assets)):
-        for d in range(alpha.shape[0]):
-            mean = alpha[d, assets[c]]
-            for k in range(factors.shape[0]):
-                mean += loadings[d, assets[c], k] * factors[k, times[c]]
-            out[c, d] = mean
-
-
-@njit(cache=True, nogil=True)
 def _add_specific(rng, sigma, nu, assets, out):
     for c in range(len(assets)):
         for d in range(sigma.shape[0]):
@@ -143,76 +133,30 @@ def _simulate(rng, alpha, loadings, sigma, nu, location, chol, factor_nu, own, r
 
 
 @dataclass(frozen=True)
-class StaticLaw:
+class StaticLaw(Common):
     """The draws of one static fit, flattened over (chain, draw), in original units.
 
     Parameters
     ----------
-    returns : ndarray (asset, time)
-    factors : ndarray (factor, time)
-    alpha, sigma, nu : ndarray (draw, asset)
-        `nu` is inf where the specific returns are normal.
-    loadings : ndarray (draw, asset, factor)
-    factor_location : ndarray (draw, factor)
-    factor_scale : ndarray (draw, factor, factor)
-        Lower Cholesky factor of the scale matrix.
-    factor_nu : ndarray (draw)
-    own_weights : ndarray (factor, asset) or (0, asset)
-        Last weights of factors formed from the panel's own assets.
-    floor : bool
-        Whether simulated returns below -1 are floored (simple returns).
+    nu : ndarray (draw, asset)
+        inf where the specific returns are normal.
+
+    See `Common` for the rest.
     """
 
     given: ClassVar[str] = "factors"
+    cells_given: ClassVar[str] = "factors"
 
-    returns: np.ndarray
-    factors: np.ndarray
-    alpha: np.ndarray
-    loadings: np.ndarray
-    sigma: np.ndarray
     nu: np.ndarray
-    factor_location: np.ndarray
-    factor_scale: np.ndarray
-    factor_nu: np.ndarray
-    own_weights: np.ndarray
-    floor: bool
 
     @classmethod
     def from_tree(cls, tree: xr.DataTree, draws: np.ndarray | None = None) -> "StaticLaw":
         """Read the law off a tree, all draws or those at the flat positions `draws`."""
-        post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
-        order = s.canonical_order(obs[s.ASSET])
-
-        def flat(name: str, *dims: str) -> np.ndarray:
-            values = post[name].transpose(s.CHAIN, s.DRAW, *dims).values
-            values = values.reshape(-1, *values.shape[2:])
-            values = values if draws is None else values[draws]
-            if dims[:1] == (s.ASSET,):
-                values = values[:, order]
-            return np.ascontiguousarray(values, dtype="float64")
-
-        alpha = flat(s.ALPHA, s.ASSET)
-        n_factors = obs.sizes.get(s.FACTOR, const.sizes[s.FACTOR])
-        correlation = flat(s.FACTOR_CORRELATION, s.FACTOR, s.FACTOR_OTHER)
-        scale = flat(s.FACTOR_SCALE, s.FACTOR)
-        return cls(
-            returns=np.ascontiguousarray(obs[s.RETURNS].transpose(s.ASSET, s.TIME).values[order]),
-            factors=np.ascontiguousarray(const[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values),
-            alpha=alpha,
-            loadings=flat(s.LOADINGS, s.ASSET, s.FACTOR),
-            sigma=flat(s.SIGMA, s.ASSET),
-            nu=flat(s.NU, s.ASSET) if s.NU in post else np.full_like(alpha, np.inf),
-            factor_location=flat(s.FACTOR_LOCATION, s.FACTOR),
-            factor_scale=scale[:, :, None] * np.linalg.cholesky(correlation) if n_factors else correlation,
-            factor_nu=flat(s.FACTOR_NU) if s.FACTOR_NU in post else np.full(len(alpha), np.inf),
-            own_weights=own_weights(const, order),
-            floor=obs.attrs.get("returns_kind", "simple") == "simple",
-        )
-
-    @property
-    def n_draws(self) -> int:
-        """Number of posterior draws."""
-        return self.alpha.shape[0]
+        common = Common.read(tree, draws)
+        found = common.pop("reader")
+        has_nu = s.NU in found.posterior
+        nu = found.flat(s.NU, s.ASSET) if has_nu else np.full_like(common["alpha"], np.inf)
+        return cls(**common, nu=nu)
 
     @cached_property
     def ahead(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -247,27 +191,19 @@ class StaticLaw:
         )
         return out
 
-    def _observed(self, assets: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return asset and time of the observed cells of some assets, asset by asset."""
-        rows, times = np.nonzero(np.isfinite(self.returns[assets]))
-        return rows + assets.indices(len(self.returns))[0], times
-
     def pit(self, assets: slice, cells: np.ndarray) -> np.ndarray:
         """Return P(a return <= the observed one | factors of the day), (len(cells), draw)."""
         from scipy.special import ndtr, stdtr
 
         rows, times = (index[cells] for index in self._observed(assets))
-        z = np.empty((len(rows), self.n_draws))
-        _cell_mean(self.factors, self.alpha, self.loadings, rows, times, z)
-        z = (self.returns[rows, times][:, None] - z) / self.sigma.T[rows]
+        z = (self.returns[rows, times][:, None] - self._cell_mean(rows, times)) / self.sigma.T[rows]
         nu = self.nu.T[rows]
         return ndtr(z) if np.isinf(nu).all() else stdtr(nu, z)
 
     def replicate(self, rng: np.random.Generator, assets: slice) -> np.ndarray:
         """Draw each observed cell of some assets anew given the factors of its day, (cell, draw)."""
         rows, times = self._observed(assets)
-        out = np.empty((len(rows), self.n_draws))
-        _cell_mean(self.factors, self.alpha, self.loadings, rows, times, out)
+        out = self._cell_mean(rows, times)
         _add_specific(rng, self.sigma, self.nu, rows, out)
         return out
 
@@ -296,23 +232,13 @@ class StaticLaw:
 
     def moments(self, horizon: int) -> Moments:
         """Return the exact law of the next `horizon` periods given each draw."""
-        covariance = self.factor_scale @ self.factor_scale.swapaxes(-1, -2)
-        covariance = covariance * variance_ratio(self.factor_nu)[:, None, None]
-        variance = self.sigma**2 * variance_ratio(self.nu)
-
-        def ahead(a: np.ndarray) -> np.ndarray:
-            return np.broadcast_to(a[:, None], (a.shape[0], horizon, *a.shape[1:]))
-
-        alpha, loadings, response = self.ahead
-        return Moments(
-            alpha=alpha,
-            loadings=loadings,
-            factor_mean=ahead(self.factor_location),
-            factor_covariance=ahead(covariance),
-            factor_nu=ahead(self.factor_nu[:, None]),
-            specific_variance=ahead(variance),
-            specific_nu=ahead(self.nu),
-            own_weights=self.own_weights,
-            own_response=response,
-            block=np.zeros(self.factors.shape[0], dtype=int),
+        return self._moments(
+            horizon,
+            self.ahead,
+            location=self.factor_location,
+            covariance=self.factor_covariance,
+            blocks=self.factor_nu[:, None],
+            specific_variance=self.sigma**2 * variance_ratio(self.nu),
+            specific_nu=self.nu,
+            block=np.zeros(len(self.factors), dtype=int),
         )

@@ -103,9 +103,7 @@ def _block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
         inside = m.block == j
         variance[:, :, j] = np.einsum("dhk,dk->dh", covariance[:, :, inside], book.exposures[:, inside])
     if m.joint >= 0:
-        variance[:, :, m.joint] += np.einsum(
-            "dhi,di->dh", m.specific_variance[:, :periods], book.bets**2
-        )
+        variance[:, :, m.joint] += np.einsum("dhi,di->dh", m.specific_variance[:, :periods], book.bets**2)
     return covariance, variance
 
 

@@ -21,9 +21,7 @@ from bayesfactor.structures.arrays import Arrays, arrays_of
 __all__ = ["build", "check_latent", "create_mean"]
 
 
-def build(
-    panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]
-) -> pm.Model:
+def build(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> pm.Model:
     """Return the graph of returns with `n_latent` latent factors integrated out, asset-major."""
     n_latent = check_latent(panel, specs, options)
     found = arrays_of(panel, specs)
