@@ -331,9 +331,8 @@ def log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
         return _compiled_log_prior(model, tree)
     ahead = (posterior.sizes[s.CHAIN], posterior.sizes[s.DRAW])
     flat = {e.name: posterior[e.name].values.reshape(-1, *e.shape) for e in density.elements}
-    return posterior[list(flat)].copy(
-        data={k: v.reshape(*ahead, *v.shape[1:]) for k, v in density.log_prior(flat).items()}
-    )
+    each = {k: v.reshape(*ahead, *v.shape[1:]) for k, v in density.log_prior(flat).items()}
+    return posterior[list(each)].copy(data=each)
 
 
 def _compiled_log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
@@ -342,7 +341,7 @@ def _compiled_log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
     idata = xr.DataTree.from_dict({s.POSTERIOR: tree[s.POSTERIOR].to_dataset()})
     with model:
         done = pm.stats.compute_log_prior(idata, progressbar=False)
-    return done[s.LOG_PRIOR].to_dataset().drop_attrs()
+    return done[s.LOG_PRIOR].to_dataset().drop_attrs().drop_vars(s.FACTOR_SCORES, errors="ignore")
 
 
 def draw_prior(model: Any, draws: int, key: tuple[int, int]) -> xr.DataTree:

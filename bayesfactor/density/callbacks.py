@@ -16,8 +16,9 @@ from numba.extending import intrinsic
 from bayesfactor.density.kernels import pool, prior
 from bayesfactor.likelihoods.kernels import elliptical_kernel, static_kernel
 from bayesfactor.likelihoods.lowrank_kernel import lowrank_kernel
+from bayesfactor.likelihoods.scores_kernel import scores_kernel, spherical_kernel
 
-__all__ = ["At", "elliptical_logp", "expand", "lowrank_logp", "static_logp"]
+__all__ = ["At", "elliptical_logp", "expand", "lowrank_logp", "scores_logp", "static_logp"]
 
 
 class At(IntEnum):
@@ -193,6 +194,38 @@ def lowrank_logp(dim, x_, gradient_, logp_, table):
     _collect(slope, at, c, d_sigma)
     _collect(slope, at, c + rows, np.array([d_nu]))
     return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
+
+
+@cfunc(_LOGP, cache=True, error_model="numpy")
+def scores_logp(dim, x_, gradient_, logp_, table):
+    """Log posterior density of returns and of the latent factors they are given, and its gradient."""
+    x, gradient, logp, at = _opened(np.int64(dim), x_, gradient_, logp_, table)
+    value, log_value, slope = _values(x, at)
+    arguments = _arguments(value, at)
+    rows, times, factors, latent = at[At.N_ROWS], at[At.N_TIMES], at[At.N_FACTORS], at[At.N_LATENT]
+    a, b, c = rows, rows + rows * factors, rows + rows * (factors + latent)
+    d, last = c + 2 * rows, arguments.shape[0] - 1
+    scores = arguments[d:last].reshape((latent, times))
+    likelihood, d_alpha, d_loadings, d_latent, d_sigma, d_nu, d_scores = scores_kernel(
+        _matrix(at, At.DATA, rows, times),
+        _matrix(at, At.SEEN, rows, times),
+        _matrix(at, At.DESIGN, factors, times),
+        arguments[:a],
+        arguments[a:b].reshape((rows, factors)),
+        arguments[b:c].reshape((rows, latent)),
+        arguments[c : c + rows],
+        arguments[c + rows : d],
+        scores,
+    )
+    density, d_spherical, d_tail = spherical_kernel(scores, arguments[last])
+    _collect(slope, at, 0, d_alpha)
+    _collect(slope, at, a, d_loadings.reshape(rows * factors))
+    _collect(slope, at, b, d_latent.reshape(rows * latent))
+    _collect(slope, at, c, d_sigma)
+    _collect(slope, at, c + rows, d_nu)
+    _collect(slope, at, d, (d_scores + d_spherical).reshape(latent * times))
+    _collect(slope, at, last, np.array([d_tail]))
+    return _finish(likelihood + density, x, value, log_value, slope, gradient, at, logp)
 
 
 @cfunc(

@@ -24,16 +24,20 @@ class Likelihood:
     logp : CFunc
     data : tuple of str
         What stands behind the distribution's parameters: fields of `Density`.
+    has_latent : bool
+        Whether its third parameter holds loadings on latent factors.
     """
 
     logp: Any
     data: tuple[str, ...]
+    has_latent: bool = False
 
 
 LIKELIHOODS: Final = {
     "FactorStudentT": Likelihood(callbacks.static_logp, ("design", "seen")),
     "EllipticalColumns": Likelihood(callbacks.elliptical_logp, ("seen",)),
-    "LowRankStudentT": Likelihood(callbacks.lowrank_logp, ("design", "pattern", "seen")),
+    "LowRankStudentT": Likelihood(callbacks.lowrank_logp, ("design", "pattern", "seen"), has_latent=True),
+    "ScoresStudentT": Likelihood(callbacks.scores_logp, ("design", "seen"), has_latent=True),
 }
 
 _LOW: Final = 0.25
@@ -188,12 +192,16 @@ class Density:
         return kernels.pool_many(points, *form, self.constants, self.log_constants)
 
     def log_prior(self, draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the log prior density of each element of the free variables (draw, *shape)."""
+        """Return the log prior density of each element of the free variables (draw, *shape).
+
+        Latent factors are left out: they are part of the data's law, not of what was believed of it.
+        """
         n = len(draws[self.elements[0].name])
         free = [draws[e.name].reshape(n, -1) for e in self.elements]
         values = np.concatenate([*free, np.broadcast_to(self.constants, (n, len(self.constants)))], axis=1)
         each = kernels.prior_many(values, self.density, self.first, self.second)
-        return {e.name: each[:, e.where].reshape(-1, *e.shape) for e in self.elements}
+        known = [e for e in self.elements if (self.density[e.where] != kernels.JOINT).all()]
+        return {e.name: each[:, e.where].reshape(-1, *e.shape) for e in known}
 
     def _points(self, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return the unconstrained points (draw, element) of pools (draw, pool) in the form `weight`."""

@@ -1,6 +1,6 @@
 """One compiled function for any graph of known parts: priors as a table, likelihood as a kernel.
 
-A graph of a card is small in kinds and large in numbers: every free element has one of six
+A graph of a card is small in kinds and large in numbers: every free element has one of nine
 densities, whose parameters are other elements or constants. So the graph becomes arrays (which
 density, where its parameters stand) and one loop reads them. It is compiled once per machine, not
 once per model.
@@ -14,6 +14,8 @@ Roberts and Skold 2007, sec. 2; Gorinova, Moore and Hoffman 2020, eq. 4).
 
 A regularised element has two scales, that of the slab and its own: its precision is the sum of theirs
 (Piironen and Vehtari 2017, eq. 2.8), its location 0. The slab stands where others have their location.
+
+Joint elements have no density of their own: the likelihood counts theirs.
 """
 
 import math
@@ -30,6 +32,7 @@ __all__ = [
     "HALF_CAUCHY",
     "HALF_NORMAL",
     "IDENTITY",
+    "JOINT",
     "LOG",
     "LOG_NORMAL",
     "LOG_ODDS",
@@ -43,7 +46,7 @@ __all__ = [
     "prior_many",
 ]
 
-NORMAL, LOG_NORMAL, HALF_NORMAL, EXPONENTIAL, GAMMA, BETA, HALF_CAUCHY, REGULARISED = range(8)
+NORMAL, LOG_NORMAL, HALF_NORMAL, EXPONENTIAL, GAMMA, BETA, HALF_CAUCHY, REGULARISED, JOINT = range(9)
 IDENTITY, LOG, LOG_ODDS = range(3)
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -95,6 +98,8 @@ def _element(density, v, u, rest, a, b, log_b):
         pull = v * v - 1.0 / precision
         logp = 0.5 * math.log(precision) - 0.5 * v * v * precision - _HALF_LOG_2PI
         return logp, -v * precision, pull / (a * a * a), pull / (b * b * b)
+    if density == JOINT:
+        return 0.0, 0.0, 0.0, 0.0
     z = v / b
     if density == HALF_CAUCHY:
         share = 2.0 * z * z / (1.0 + z * z)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pymc as pm
 import pytensor
+import pytensor.tensor as pt
 from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.replace import clone_replace
 
@@ -33,6 +34,7 @@ _DENSITIES: Final = {
     "BetaRV": (kernels.BETA, kernels.LOG_ODDS),
     "HalfCauchyRV": (kernels.HALF_CAUCHY, kernels.LOG),
     "RegularisedNormal": (kernels.REGULARISED, kernels.IDENTITY),
+    "LatentScores": (kernels.JOINT, kernels.IDENTITY),
 }
 _TRANSFORMS: Final = {
     "NoneType": kernels.IDENTITY,
@@ -52,6 +54,8 @@ _MOVES: Final = {
     "ViewOp": 0,
 }
 """Ops that move or repeat elements without changing them, and which input is moved."""
+_JOINT: Final = "LatentScores"
+"""Elements whose joint density the likelihood counts, and hence wants the parameter of."""
 _LINEAR: Final = {"Add", "Cast", "Identity", "Mul", "Neg", "Sub"}
 
 
@@ -67,13 +71,16 @@ def read_density(model: pm.Model) -> Density:
         msg = "anything but one observed variable"
         raise UnreadableGraphError(msg)
     observed = model.observed_RVs[0]
-    likelihood = type(observed.owner.op).__name__
+    likelihood = _kind(observed)
     if likelihood not in LIKELIHOODS:
         raise UnreadableGraphError(likelihood)
     elements, start = _elements(model)
     codes = [_codes(model, rv) for rv in model.free_RVs]
     inputs = list(observed.owner.op.dist_params(observed.owner))
     names = LIKELIHOODS[likelihood].data
+    inputs[-len(names) : -len(names)] = [
+        rv.owner.op.dist_params(rv.owner)[0] for rv in model.free_RVs if _kind(rv) == _JOINT
+    ]
     arguments, known = inputs[: -len(names)], dict(zip(names, inputs[-len(names) :], strict=True))
     priors = [_parameters(rv) for rv in model.free_RVs]
     pool = _Pool(model, elements, [*chain(*priors), *arguments, *model.deterministics])
@@ -97,7 +104,7 @@ def read_density(model: pm.Model) -> Density:
         seen=_numbers(known["seen"]),
         design=_numbers(known["design"]) if "design" in known else np.empty((0, data.shape[1])),
         pattern=_numbers(known["pattern"]) if "pattern" in known else np.empty(0),
-        n_latent=affine[2].source.shape[1] if likelihood == "LowRankStudentT" else 0,
+        n_latent=affine[2].source.shape[1] if LIKELIHOODS[likelihood].has_latent else 0,
         derived={d.name: pool.affine() for d in model.deterministics},
     )
     _check_scales(density)
@@ -117,7 +124,7 @@ def _elements(model: pm.Model) -> tuple[list[Element], np.ndarray]:
 
 
 def _codes(model: pm.Model, rv: Any) -> tuple[int, int]:
-    name, transform = type(rv.owner.op).__name__, type(model.rvs_to_transforms[rv]).__name__
+    name, transform = _kind(rv), type(model.rvs_to_transforms[rv]).__name__
     if name not in _DENSITIES or _DENSITIES[name][1] != _TRANSFORMS.get(transform):
         msg = f"{name} of {rv.name!r} under {transform}"
         raise UnreadableGraphError(msg)
@@ -127,10 +134,16 @@ def _codes(model: pm.Model, rv: Any) -> tuple[int, int]:
 def _parameters(rv: Any) -> list[Any]:
     """Return the two parameters of a prior; a density that has one gets a first of no meaning."""
     parameters = list(rv.owner.op.dist_params(rv.owner))
-    if type(rv.owner.op).__name__ == "HalfNormalRV" and np.any(_numbers(parameters[0]) != 0.0):
+    if _kind(rv) == _JOINT:
+        return [pt.constant(0.0), pt.constant(1.0)]
+    if _kind(rv) == "HalfNormalRV" and np.any(_numbers(parameters[0]) != 0.0):
         msg = f"a location of {rv.name!r}"
         raise UnreadableGraphError(msg)
     return [parameters[0], parameters[-1]]
+
+
+def _kind(rv: Any) -> str:
+    return type(rv.owner.op).__name__
 
 
 def _numbers(variable: Any) -> np.ndarray:

@@ -2,6 +2,15 @@
 
 from bayesfactor.likelihoods.elliptical import EllipticalColumns
 from bayesfactor.likelihoods.lowrank import LowRankNormal, LowRankStudentT
+from bayesfactor.likelihoods.scores import LatentScores, ScoresStudentT
 from bayesfactor.likelihoods.static import FactorNormal, FactorStudentT
 
-__all__ = ["EllipticalColumns", "FactorNormal", "FactorStudentT", "LowRankNormal", "LowRankStudentT"]
+__all__ = [
+    "EllipticalColumns",
+    "FactorNormal",
+    "FactorStudentT",
+    "LatentScores",
+    "LowRankNormal",
+    "LowRankStudentT",
+    "ScoresStudentT",
+]

@@ -13,6 +13,7 @@ from numba import njit
 from bayesfactor.laws.correlation import partial_cholesky
 
 __all__ = [
+    "DAYS",
     "add_products",
     "digamma",
     "dot",
@@ -20,14 +21,16 @@ __all__ = [
     "static_kernel",
     "subtract",
     "sum_of",
+    "sum_of_logs",
     "vectorised",
+    "weigh",
 ]
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _LOG_2 = math.log(2.0)
 _FRACTION, _ONE = 0x000FFFFFFFFFFFFF, 0x3FF0000000000000
 _NOT_FINITE = 2047  # the exponent of infinities and NaNs
-_DAYS = 512
+DAYS = 512
 """Days at a time: what one piece of the factors takes stays in the nearest cache for all assets."""
 # Sums may be reordered; infinities and NaNs keep their meaning (nu = inf, a rejected proposal).
 vectorised = njit(
@@ -59,7 +62,7 @@ def _sum_of_each_log(q):
 
 
 @vectorised
-def _sum_of_logs(q, product):
+def sum_of_logs(q, product):
     """Sum log q, for terms of at least 1, with one logarithm for all.
 
     Exponents of products of eight are read off their bits and summed as integers; what is left of
@@ -128,7 +131,7 @@ def add_products(e, x, first, out):
 
 
 @vectorised
-def _weigh(e, q, inv):
+def weigh(e, q, inv):
     """Replace e by e / q with q = 1 + e^2 inv; return the sum of e^2 / q."""
     total = 0.0
     for t in range(e.shape[0]):
@@ -183,9 +186,9 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
     count, weighted, logs = np.zeros(n_assets), np.zeros(n_assets), np.zeros(n_assets)
     d_alpha, d_sigma, d_nu = np.zeros(n_assets), np.zeros(n_assets), np.zeros(n_assets)
     d_loadings = np.zeros((n_assets, factors.shape[0]))
-    buffers = np.empty((3, _DAYS))
-    for first in range(0, n_times, _DAYS):
-        last = min(first + _DAYS, n_times)
+    buffers = np.empty((3, DAYS))
+    for first in range(0, n_times, DAYS):
+        last = min(first + DAYS, n_times)
         e, q = buffers[0, : last - first], buffers[1, : last - first]
         for i in range(n_assets):
             here = seen[i, first:last]
@@ -203,8 +206,8 @@ def static_kernel(returns, seen, factors, alpha, loadings, sigma, nu):
             if math.isinf(nu[i]):
                 weighted[i] += dot(e, e)
             else:
-                weighted[i] += _weigh(e, q, 1.0 / (nu[i] * sigma[i] * sigma[i]))
-                logs[i] += _sum_of_logs(q, buffers[2])
+                weighted[i] += weigh(e, q, 1.0 / (nu[i] * sigma[i] * sigma[i]))
+                logs[i] += sum_of_logs(q, buffers[2])
             d_alpha[i] += sum_of(e)
             add_products(e, factors, first, d_loadings[i])
     logp = 0.0
@@ -259,11 +262,11 @@ def elliptical_kernel(values, seen, location, scale, partial, nu):
     normal = math.isinf(nu)
     inv = 0.0 if normal else 1.0 / nu
     first, second = np.zeros((n_factors, 1)), np.zeros((n_factors, n_factors))
-    u = np.empty((n_factors, _DAYS))
-    buffers = np.empty((3, _DAYS))
+    u = np.empty((n_factors, DAYS))
+    buffers = np.empty((3, DAYS))
     count, logs, slope = 0.0, 0.0, 0.0
-    for begin in range(0, n_times, _DAYS):
-        n = min(_DAYS, n_times - begin)
+    for begin in range(0, n_times, DAYS):
+        n = min(DAYS, n_times - begin)
         here, q, weight = seen[begin : begin + n], buffers[0, :n], buffers[1, :n]
         count += sum_of(here)
         q[:] = 0.0
@@ -284,7 +287,7 @@ def elliptical_kernel(values, seen, location, scale, partial, nu):
             slope += dot(weight, q)
             for t in range(n):
                 q[t] = 1.0 + q[t] * inv
-            logs += _sum_of_logs(q, buffers[2])
+            logs += sum_of_logs(q, buffers[2])
         for k in range(n_factors):
             x = u[k, :n]
             for t in range(n):

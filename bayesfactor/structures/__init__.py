@@ -66,4 +66,10 @@ STRUCTURES: Final[dict[str, Structure]] = {
         optional=(s.NU, s.LOADINGS, *_FACTOR_LAW, s.FACTOR_NU, *_LOADINGS),
         options={"n_latent": 1},
     ),
+    "scores": Structure(
+        "scores",
+        required=(s.ALPHA, s.LATENT_LOADINGS, s.SIGMA, s.NU),
+        optional=(s.LATENT_NU, s.LOADINGS, *_FACTOR_LAW, s.FACTOR_NU, *_LOADINGS),
+        options={"n_latent": 1},
+    ),
 }
