@@ -131,7 +131,7 @@ def _loo_pit(tree: xr.DataTree) -> xr.Dataset:
         if not len(here):
             return np.empty(0)
         one = slice(i, i + 1)
-        weights, _ = psis_weights(law.cell_log_likelihood(one)[here])
+        weights, _ = psis_weights(law.cell_log_likelihood(one, here))
         return (weights * law.pit(one, here)).sum(axis=1)
 
     pit = np.concatenate(list(run_blocks(work, range(len(seen)))))

@@ -28,7 +28,7 @@ from bayesfactor.structures import Units, to_original, units_of
 
 __all__ = ["fit", "sample_prior_predictive"]
 
-_FREE_FORMS = ("_raw", "_partial", "_offset")
+_FREE_FORMS = ("_raw", "_partial", "_offset", "_scaled")
 
 
 def fit(
@@ -184,6 +184,9 @@ def _posterior(drawn: list[Any], units: Units) -> xr.Dataset:
     merged = _merged([d[s.POSTERIOR].to_dataset() if isinstance(d, xr.DataTree) else d for d in drawn])
     if s.FACTOR_LOCATION in merged:
         merged = _with_correlation(merged)
+    if f"{s.FACTOR_SCORES}_scaled" in merged:
+        length = np.sqrt((merged[s.LATENT_LOADINGS] ** 2).sum(s.ASSET))
+        merged[s.FACTOR_SCORES] = merged[f"{s.FACTOR_SCORES}_scaled"] / length
     merged = merged.drop_vars([v for v in merged.data_vars if str(v).endswith(_FREE_FORMS)])
     unused = [d for d in merged.dims if not any(d in v.dims for v in merged.data_vars.values())]
     return _plain_labels(to_original(merged.drop_dims(unused), units))

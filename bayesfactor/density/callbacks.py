@@ -217,10 +217,12 @@ def scores_logp(dim, x_, gradient_, logp_, table):
         arguments[c + rows : d],
         scores,
     )
-    density, d_spherical, d_tail = spherical_kernel(scores, arguments[last])
+    density, d_spherical, d_length, d_tail = spherical_kernel(
+        scores, arguments[b:c].reshape((rows, latent)), arguments[last]
+    )
     _collect(slope, at, 0, d_alpha)
     _collect(slope, at, a, d_loadings.reshape(rows * factors))
-    _collect(slope, at, b, d_latent.reshape(rows * latent))
+    _collect(slope, at, b, (d_latent + d_length).reshape(rows * latent))
     _collect(slope, at, c, d_sigma)
     _collect(slope, at, c + rows, d_nu)
     _collect(slope, at, d, (d_scores + d_spherical).reshape(latent * times))

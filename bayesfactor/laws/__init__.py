@@ -12,11 +12,12 @@ from bayesfactor import schema as s
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws.contract import Law, Moments, Scenarios
 from bayesfactor.laws.lowrank import LowRankLaw
+from bayesfactor.laws.scores import ScoresLaw
 from bayesfactor.laws.static import StaticLaw
 
 __all__ = ["LAWS", "Law", "Moments", "Scenarios", "law_of"]
 
-LAWS: Final[dict[str, type[Law]]] = {"static": StaticLaw, "lowrank": LowRankLaw}
+LAWS: Final[dict[str, type[Law]]] = {"static": StaticLaw, "lowrank": LowRankLaw, "scores": ScoresLaw}
 
 
 def law_of(tree: xr.DataTree, draws: np.ndarray | None = None) -> Law:

@@ -6,6 +6,8 @@ from typing import Protocol, Self
 import numpy as np
 import xarray as xr
 
+from bayesfactor.laws.integrate import Integral
+
 __all__ = ["Law", "Moments", "Scenarios"]
 
 
@@ -112,8 +114,12 @@ class Law(Protocol):
         """Return (draw, time)."""
         ...
 
-    def cell_log_likelihood(self, assets: slice) -> np.ndarray:
-        """Return (cell, draw) for the observed cells of some assets."""
+    def marginal_row_log_likelihood(self) -> Integral:
+        """Return (draw, time) with everything integrated out that the day shows: given nothing."""
+        ...
+
+    def cell_log_likelihood(self, assets: slice, cells: np.ndarray | None = None) -> np.ndarray:
+        """Return (cell, draw) for the observed cells of some assets, or some of these cells."""
         ...
 
     def pit(self, assets: slice, cells: np.ndarray) -> np.ndarray:

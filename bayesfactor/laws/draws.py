@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,13 @@ import xarray as xr
 from numba import njit
 
 from bayesfactor import schema as s
-from bayesfactor.laws.contract import Moments
+from bayesfactor.laws.blocks import run_blocks, slices
+from bayesfactor.laws.contract import Moments, Scenarios
+from bayesfactor.laws.future import simulate
+from bayesfactor.laws.mixture import marginal_rows
 from bayesfactor.laws.own import own_weights
 from bayesfactor.laws.student import variance_ratio
+from bayesfactor.laws.woodbury import patterns
 
 __all__ = ["Common", "Reader"]
 
@@ -120,11 +125,44 @@ class Common:
         """Number of posterior draws."""
         return self.alpha.shape[0]
 
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """1.0 where there is a return, else 0.0 (asset, time)."""
+        return np.isfinite(self.returns).astype("float64")
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """Returns, 0 where there is none (asset, time)."""
+        return np.where(self.seen > 0, self.returns, 0.0)
+
+    @cached_property
+    def pattern(self) -> np.ndarray:
+        """The first day on which the same assets were seen (time)."""
+        return patterns(self.seen)
+
+    @property
+    def factor_centre(self) -> np.ndarray:
+        """Alpha + loadings . factor_location: returns at the centre of the factors' law (draw, asset)."""
+        return self.alpha + np.einsum("dik,dk->di", self.loadings, self.factor_location)
+
     @property
     def factor_covariance(self) -> np.ndarray:
         """Covariance of the observed factors (draw, factor, factor)."""
         covariance = self.factor_scale @ self.factor_scale.swapaxes(-1, -2)
         return covariance * variance_ratio(self.factor_nu)[:, None, None]
+
+    def _elliptical_rows(self, latent: np.ndarray, nu: np.ndarray) -> np.ndarray:
+        """Return log p(r_t) with observed factors integrated out of rows that are elliptical given them."""
+        out = np.empty((self.n_draws, self.returns.shape[1]))
+        mean, spread = self.factor_centre, self.loadings @ self.factor_scale
+
+        def work(b: slice) -> None:
+            draws = (mean[b], spread[b], latent[b], self.sigma[b], nu[b], self.factor_nu[b])
+            marginal_rows(self.filled, self.seen, self.pattern, *draws, out[b])
+
+        for _ in run_blocks(work, slices(self.n_draws, 32)):
+            pass
+        return out
 
     def _observed(self, assets: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return asset and time of the observed cells of some assets, asset by asset."""
@@ -137,35 +175,76 @@ class Common:
         _cell_mean(self.factors, self.alpha, self.loadings, rows, times, out)
         return out
 
+    def _simulate(
+        self,
+        rng: np.random.Generator,
+        horizon: int,
+        draws: slice,
+        ahead: tuple[np.ndarray, np.ndarray, np.ndarray],
+        *,
+        nu: np.ndarray,
+        latent_nu: np.ndarray,
+        joint: bool = False,
+    ) -> Scenarios:
+        """Draw one future of `horizon` periods for each posterior draw in `draws`."""
+        alpha, loadings, response = (a[draws] for a in ahead)
+        factor_returns = np.empty((len(alpha), horizon, loadings.shape[2]))
+        specific = np.empty((len(alpha), horizon, alpha.shape[1]))
+        floored = simulate(
+            rng,
+            alpha,
+            loadings,
+            self.sigma[draws],
+            nu[draws],
+            self.factor_location[draws],
+            self.factor_scale[draws],
+            self.factor_nu[draws],
+            latent_nu[draws],
+            joint,
+            self.own_weights,
+            response,
+            self.floor,
+            factor_returns,
+            specific,
+        )
+        return Scenarios(draws, factor_returns, specific, int(floored))
+
     def _moments(
         self,
         horizon: int,
         ahead: tuple[np.ndarray, np.ndarray, np.ndarray],
         *,
-        location: np.ndarray,
-        covariance: np.ndarray,
-        blocks: np.ndarray,
         specific_variance: np.ndarray,
         specific_nu: np.ndarray,
-        block: np.ndarray,
-        joint: int = -1,
+        latent_nu: np.ndarray | None = None,
+        joint: bool = False,
     ) -> Moments:
-        """Return moments of periods that are all alike."""
+        """Return moments of periods that are all alike: observed factors a block, latent ones another."""
+        alpha, loadings, response = ahead
+        n_observed, n_factors = len(self.factors), loadings.shape[2]
+        n_latent = n_factors - n_observed
+        location = np.concatenate([self.factor_location, np.zeros((self.n_draws, n_latent))], axis=1)
+        covariance = np.zeros((self.n_draws, n_factors, n_factors))
+        covariance[:, :n_observed, :n_observed] = self.factor_covariance
+        blocks = [self.factor_nu] if n_observed else []
+        if latent_nu is not None:
+            latent = range(n_observed, n_factors)
+            covariance[:, latent, latent] = variance_ratio(latent_nu)[:, None]
+            blocks.append(latent_nu)
 
         def repeated(a: np.ndarray) -> np.ndarray:
             return np.broadcast_to(a[:, None], (a.shape[0], horizon, *a.shape[1:]))
 
-        alpha, loadings, response = ahead
         return Moments(
             alpha=alpha,
             loadings=loadings,
             factor_mean=repeated(location),
             factor_covariance=repeated(covariance),
-            factor_nu=repeated(blocks),
+            factor_nu=repeated(np.stack(blocks, axis=1)),
             specific_variance=repeated(specific_variance),
             specific_nu=repeated(specific_nu),
             own_weights=self.own_weights,
             own_response=response,
-            block=block,
-            joint=joint,
+            block=np.repeat([0, len(blocks) - 1], [n_observed, n_latent]),
+            joint=len(blocks) - 1 if joint else -1,
         )

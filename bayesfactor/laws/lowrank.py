@@ -18,9 +18,10 @@ from bayesfactor import schema as s
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
 from bayesfactor.laws.draws import Common
+from bayesfactor.laws.integrate import Integral
 from bayesfactor.laws.own import add_up
-from bayesfactor.laws.student import mixing_scale, variance_ratio
-from bayesfactor.laws.woodbury import factorise, patterns
+from bayesfactor.laws.student import variance_ratio
+from bayesfactor.laws.woodbury import factorise
 
 __all__ = ["LowRankLaw"]
 
@@ -118,51 +119,6 @@ def _given_the_others(
                 cell += 1
 
 
-@njit(cache=True, nogil=True)
-def _simulate(
-    rng, alpha, loadings, latent, sigma, nu, location, chol, factor_nu, own, response, floor, f_out, e_out
-):
-    """Fill `f_out (draw, horizon, observed and latent)` and `e_out (draw, horizon, asset)`."""
-    n_draws, horizon, _ = f_out.shape
-    n_assets, n_observed, n_latent = e_out.shape[2], chol.shape[1], latent.shape[2]
-    normal, gap = np.empty(n_observed), np.empty(n_observed)
-    floored = 0
-    for d in range(n_draws):
-        for h in range(horizon):
-            mix = mixing_scale(rng, factor_nu[d]) if n_observed > 0 else 1.0
-            for k in range(n_observed):
-                normal[k] = rng.standard_normal()
-            for k in range(n_observed):
-                total = 0.0
-                for j in range(k + 1):
-                    total += chol[d, k, j] * normal[j]
-                f_out[d, h, k] = location[d, k] + mix * total
-            mix = mixing_scale(rng, nu[d])
-            for k in range(n_latent):
-                f_out[d, h, n_observed + k] = mix * rng.standard_normal()
-            for i in range(n_assets):
-                e_out[d, h, i] = sigma[d, i] * mix * rng.standard_normal()
-            if own.shape[0] > 0:
-                for k in range(n_observed):
-                    gap[k] = 0.0
-                    for i in range(n_assets):
-                        gap[k] += own[k, i] * e_out[d, h, i]
-                for i in range(n_assets):
-                    for k in range(n_observed):
-                        e_out[d, h, i] -= response[d, i, k] * gap[k]
-            if floor:
-                for i in range(n_assets):
-                    r = alpha[d, i] + e_out[d, h, i]
-                    for k in range(n_observed):
-                        r += loadings[d, i, k] * f_out[d, h, k]
-                    for k in range(n_latent):
-                        r += latent[d, i, k] * f_out[d, h, n_observed + k]
-                    if r < -1.0:
-                        e_out[d, h, i] -= r + 1.0
-                        floored += 1
-    return floored
-
-
 @dataclass(frozen=True)
 class LowRankLaw(Common):
     """The draws of one fit with latent factors integrated out, flattened over (chain, draw).
@@ -198,18 +154,8 @@ class LowRankLaw(Common):
         return cls(**common, latent=latent, nu=nu, given=given)
 
     @cached_property
-    def seen(self) -> np.ndarray:
-        """1.0 where there is a return, else 0.0 (asset, time)."""
-        return np.isfinite(self.returns).astype("float64")
-
-    @cached_property
-    def pattern(self) -> np.ndarray:
-        """The first day on which the same assets were seen (time)."""
-        return patterns(self.seen)
-
-    @cached_property
     def _known(self) -> tuple[np.ndarray, ...]:
-        return np.where(self.seen > 0, self.returns, 0.0), self.seen, self.factors, self.pattern
+        return self.filled, self.seen, self.factors, self.pattern
 
     @cached_property
     def _rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -232,6 +178,14 @@ class LowRankLaw(Common):
         _log_density(squares, log_det, self.seen.sum(axis=0), self.nu, out)
         return out
 
+    def marginal_row_log_likelihood(self) -> Integral:
+        """Return log p(r_t), observed factors integrated over their own law, exact up to quadrature."""
+        if not len(self.factors):
+            rows = self.row_log_likelihood()
+            return Integral(rows, np.zeros_like(rows))
+        rows = self._elliptical_rows(self.latent, self.nu)
+        return Integral(rows, np.zeros_like(rows))
+
     def _cells(self, assets: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return standardised value, log scale and nu of cells given the rest of their day (cell, draw)."""
         which = np.arange(*assets.indices(len(self.returns)))
@@ -242,11 +196,11 @@ class LowRankLaw(Common):
         _given_the_others(*self._known, *draws, scores, squares, which, z, size, df)
         return z, size, df
 
-    def cell_log_likelihood(self, assets: slice) -> np.ndarray:
+    def cell_log_likelihood(self, assets: slice, cells: np.ndarray | None = None) -> np.ndarray:
         """Return log p(r_it | the other returns of day t, observed factors), (cell, draw)."""
         from scipy.special import gammaln
 
-        z, size, df = self._cells(assets)
+        z, size, df = (x if cells is None else x[cells] for x in self._cells(assets))
         if np.isinf(df).all():
             return -0.5 * (z * z + _LOG_2PI) - size
         const = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(df * math.pi)
@@ -288,56 +242,21 @@ class LowRankLaw(Common):
     @cached_property
     def ahead(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Alpha, loadings on observed and latent factors, and G, that make the future add up."""
-        alpha, loadings, response = add_up(self.own_weights, self.alpha, self.loadings)
-        latent = self.latent
-        if len(self.own_weights):
-            latent = latent - response @ (self.own_weights @ latent)
-        return alpha, np.concatenate([loadings, latent], axis=2), response
+        return add_up(self.own_weights, self.alpha, self.loadings, self.latent)
 
     def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
-        alpha, loadings, response = self.ahead
-        n, n_observed = alpha[draws].shape[0], len(self.factors)
-        factor_returns = np.empty((n, horizon, loadings.shape[2]))
-        specific = np.empty((n, horizon, alpha.shape[1]))
-        floored = _simulate(
-            rng,
-            alpha[draws],
-            loadings[draws][:, :, :n_observed],
-            loadings[draws][:, :, n_observed:],
-            self.sigma[draws],
-            self.nu[draws],
-            self.factor_location[draws],
-            self.factor_scale[draws],
-            self.factor_nu[draws],
-            self.own_weights,
-            response[draws],
-            self.floor,
-            factor_returns,
-            specific,
-        )
-        return Scenarios(draws, factor_returns, specific, int(floored))
+        nu = np.broadcast_to(self.nu[:, None], self.alpha.shape)
+        return self._simulate(rng, horizon, draws, self.ahead, nu=nu, latent_nu=self.nu, joint=True)
 
     def moments(self, horizon: int) -> Moments:
         """Return the exact law of the next `horizon` periods given each draw."""
-        n_observed, n_latent = len(self.factors), self.latent.shape[2]
-        covariance = np.zeros((self.n_draws, n_observed + n_latent, n_observed + n_latent))
-        covariance[:, :n_observed, :n_observed] = self.factor_covariance
-        ratio = variance_ratio(self.nu)
-        covariance[:, range(n_observed, n_observed + n_latent), range(n_observed, n_observed + n_latent)] = (
-            ratio[:, None]
-        )
-        location = np.concatenate([self.factor_location, np.zeros((self.n_draws, n_latent))], axis=1)
         nu = self.nu[:, None]
-        blocks = np.concatenate([self.factor_nu[:, None], nu], axis=1) if n_observed else nu
         return self._moments(
             horizon,
             self.ahead,
-            location=location,
-            covariance=covariance,
-            blocks=blocks,
-            specific_variance=self.sigma**2 * ratio[:, None],
+            latent_nu=self.nu,
+            specific_variance=self.sigma**2 * variance_ratio(nu),
             specific_nu=np.repeat(nu, self.alpha.shape[1], axis=1),
-            block=np.repeat([0, blocks.shape[1] - 1], [n_observed, n_latent]),
-            joint=blocks.shape[1] - 1,
+            joint=True,
         )

@@ -17,7 +17,7 @@ def own_weights(constant: xr.Dataset, order: np.ndarray) -> np.ndarray:
 
 
 def add_up(
-    weights: np.ndarray, alpha: np.ndarray, loadings: np.ndarray
+    weights: np.ndarray, alpha: np.ndarray, loadings: np.ndarray, latent: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return alpha, loadings and response G that make the future add up.
 
@@ -32,14 +32,18 @@ def add_up(
         W, with rows of zeros for factors given from outside.
     alpha : ndarray (draw, asset)
     loadings : ndarray (draw, asset, factor)
+    latent : ndarray (draw, asset, latent), optional
+        Loadings on latent factors, projected as specific returns are: Lambda - G W Lambda.
 
     Returns
     -------
     alpha, loadings : ndarray
-        As given, projected.
+        Projected, latent loadings behind the others.
     response : ndarray (draw, asset, factor) or (draw, asset, 0)
     """
+    latent = loadings[:, :, :0] if latent is None else latent
     if not len(weights):
+        loadings = np.concatenate([loadings, latent], axis=2)
         return alpha, loadings, np.zeros((*alpha.shape, 0))
     own = np.flatnonzero(np.any(weights != 0.0, axis=1))
     w, select = weights[own], np.eye(len(weights))[own]
@@ -49,4 +53,5 @@ def add_up(
     response[:, :, own] = g
     loadings = loadings - g @ (w @ loadings - select)
     alpha = alpha - np.einsum("dik,dk->di", g, alpha @ w.T)
-    return alpha, loadings, response
+    latent = latent - g @ (w @ latent)
+    return alpha, np.concatenate([loadings, latent], axis=2), response

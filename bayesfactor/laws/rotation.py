@@ -56,9 +56,10 @@ def rotations(loadings: np.ndarray, method: str = "varimax") -> np.ndarray:
 def _to_common_axes(loadings: np.ndarray) -> np.ndarray:
     """Return rotations to the mean of all draws, which itself stands on its principal axes."""
     pivot = loadings[0]
+    turn = np.empty((len(loadings), pivot.shape[1], pivot.shape[1]))
     for _ in range(_ROUNDS):
         u, _, vt = np.linalg.svd(loadings.swapaxes(1, 2) @ pivot)
-        turn = u @ vt
+        turn[:] = u @ vt
         mean = (loadings @ turn).mean(axis=0)
         moved = np.linalg.norm(mean - pivot)
         pivot = mean

@@ -18,6 +18,7 @@ from bayesfactor import schema as s
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
 from bayesfactor.laws.draws import Common
+from bayesfactor.laws.integrate import Integral, Integrand, integrate
 from bayesfactor.laws.own import add_up
 from bayesfactor.laws.student import log_density_constant, mixing_scale, variance_ratio
 
@@ -91,47 +92,6 @@ def _add_specific(rng, sigma, nu, assets, out):
             out[c, d] += scale * rng.standard_normal()
 
 
-@njit(cache=True, nogil=True)
-def _simulate(rng, alpha, loadings, sigma, nu, location, chol, factor_nu, own, response, floor, f_out, e_out):
-    """Fill `f_out (draw, horizon, factor)` and `e_out (draw, horizon, asset)`; count floored cells."""
-    n_draws, horizon, n_factors = f_out.shape
-    n_assets = e_out.shape[2]
-    normal = np.empty(n_factors)
-    gap = np.empty(n_factors)
-    floored = 0
-    for d in range(n_draws):
-        for h in range(horizon):
-            mix = mixing_scale(rng, factor_nu[d]) if n_factors > 0 else 1.0
-            for k in range(n_factors):
-                normal[k] = rng.standard_normal()
-            for k in range(n_factors):
-                total = 0.0
-                for j in range(k + 1):
-                    total += chol[d, k, j] * normal[j]
-                f_out[d, h, k] = location[d, k] + mix * total
-            for i in range(n_assets):
-                e_out[d, h, i] = sigma[d, i] * mixing_scale(rng, nu[d, i]) * rng.standard_normal()
-            if own.shape[0] > 0:
-                # The factor is its own portfolio's return: what that portfolio's specific
-                # returns add up to is taken out again, e - G (W e).
-                for k in range(n_factors):
-                    gap[k] = 0.0
-                    for i in range(n_assets):
-                        gap[k] += own[k, i] * e_out[d, h, i]
-                for i in range(n_assets):
-                    for k in range(n_factors):
-                        e_out[d, h, i] -= response[d, i, k] * gap[k]
-            if floor:
-                for i in range(n_assets):
-                    r = alpha[d, i] + e_out[d, h, i]
-                    for k in range(n_factors):
-                        r += loadings[d, i, k] * f_out[d, h, k]
-                    if r < -1.0:
-                        e_out[d, h, i] -= r + 1.0
-                        floored += 1
-    return floored
-
-
 @dataclass(frozen=True)
 class StaticLaw(Common):
     """The draws of one static fit, flattened over (chain, draw), in original units.
@@ -176,7 +136,31 @@ class StaticLaw(Common):
             pass
         return out
 
-    def cell_log_likelihood(self, assets: slice) -> np.ndarray:
+    def marginal_row_log_likelihood(self) -> Integral:
+        """Return log p(r_t) with the factors integrated over their own law.
+
+        By quadrature where returns are normal given the factors, else by importance sampling.
+        """
+        if np.isinf(self.nu).all():
+            none = np.zeros((*self.alpha.shape, 0))
+            rows = self._elliptical_rows(none, np.full(self.n_draws, np.inf))
+            return Integral(rows, np.zeros_like(rows))
+        return integrate(
+            Integrand(
+                self.filled,
+                self.seen,
+                self.factors[:0],
+                self.factor_centre,
+                self.sigma,
+                self.nu,
+                self.loadings[:, :, :0],
+                self.loadings @ self.factor_scale,
+                np.zeros(len(self.factors), dtype=np.int64),
+                self.factor_nu[:, None],
+            )
+        )
+
+    def cell_log_likelihood(self, assets: slice, cells: np.ndarray | None = None) -> np.ndarray:
         """Return log p(r_it | factors of day t) for the observed cells of some assets, (cell, draw)."""
         returns = self.returns[assets]
         out = np.empty((int(np.isfinite(returns).sum()), self.n_draws))
@@ -189,7 +173,7 @@ class StaticLaw(Common):
             np.ascontiguousarray(self.nu[:, assets]),
             out,
         )
-        return out
+        return out if cells is None else out[cells]
 
     def pit(self, assets: slice, cells: np.ndarray) -> np.ndarray:
         """Return P(a return <= the observed one | factors of the day), (len(cells), draw)."""
@@ -209,36 +193,14 @@ class StaticLaw(Common):
 
     def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
-        n = self.alpha[draws].shape[0]
-        alpha, loadings, response = self.ahead
-        factor_returns = np.empty((n, horizon, self.factors.shape[0]))
-        specific = np.empty((n, horizon, self.alpha.shape[1]))
-        floored = _simulate(
-            rng,
-            alpha[draws],
-            loadings[draws],
-            self.sigma[draws],
-            self.nu[draws],
-            self.factor_location[draws],
-            self.factor_scale[draws],
-            self.factor_nu[draws],
-            self.own_weights,
-            response[draws],
-            self.floor,
-            factor_returns,
-            specific,
-        )
-        return Scenarios(draws, factor_returns, specific, int(floored))
+        no_latent = np.full(self.n_draws, np.inf)
+        return self._simulate(rng, horizon, draws, self.ahead, nu=self.nu, latent_nu=no_latent)
 
     def moments(self, horizon: int) -> Moments:
         """Return the exact law of the next `horizon` periods given each draw."""
         return self._moments(
             horizon,
             self.ahead,
-            location=self.factor_location,
-            covariance=self.factor_covariance,
-            blocks=self.factor_nu[:, None],
             specific_variance=self.sigma**2 * variance_ratio(self.nu),
             specific_nu=self.nu,
-            block=np.zeros(len(self.factors), dtype=int),
         )

@@ -18,11 +18,11 @@ class ScoresLogLikelihood(FusedLogLikelihood):
 
 
 class SphericalLogDensity(FusedLogLikelihood):
-    """(), (scores, nu) -> value and gradients."""
+    """(), (scores, latent, nu) -> value and gradients."""
 
     kernel = spherical_kernel
     n_data = 0
-    ranks = (2, 0)
+    ranks = (2, 2, 0)
 
 
 _log_likelihood, _log_density = ScoresLogLikelihood(), SphericalLogDensity()
@@ -33,37 +33,44 @@ def _logp(value, alpha, loadings, latent, sigma, nu, scores, factors, seen):
 
 
 def _random(alpha, loadings, latent, sigma, nu, scores, factors, seen, rng=None, size=None):
-    mean = alpha[..., None] + loadings @ factors + latent @ scores
+    mean = alpha[..., None] + loadings @ factors + latent / _norm(latent) @ scores
     mixing = np.sqrt(0.5 * nu[..., None] / rng.standard_gamma(0.5 * nu[..., None], size=mean.shape))
     return mean + sigma[..., None] * mixing * rng.standard_normal(mean.shape)
 
 
-def _draw_scores(nu, days, names, rng=None, size=None):
-    shape = (len(names), len(days))
+def _norm(latent):
+    return np.sqrt((latent**2).sum(axis=-2, keepdims=True))
+
+
+def _draw_scores(nu, latent, days, rng=None, size=None):
+    shape = (latent.shape[-1], len(days))
     mixing = 1.0 if np.isinf(nu) else np.sqrt(0.5 * nu / rng.standard_gamma(0.5 * nu, size=len(days)))
-    return mixing * rng.standard_normal(shape)
+    return mixing * _norm(latent).T * rng.standard_normal(shape)
 
 
-def LatentScores(name, nu, days, names, *, dims=None):  # noqa: N802
-    """Add latent factors (latent, time) whose columns are independent t(nu) with scale I.
+def LatentScores(name, nu, latent, days, *, dims=None):  # noqa: N802
+    """Add latent factors (latent, time) times the norms of their loadings.
+
+    Without the norms, columns are independent t(nu) with scale I.
 
     Parameters
     ----------
     name : str
     nu : tensor ()
         `inf` is the normal.
-    days, names : tensor (time), tensor (latent)
-        Their lengths are the shape; nothing else of them is used.
+    latent : tensor (asset, latent)
+    days : tensor (time)
+        Its length is how many there are; nothing else of it is used.
     dims : tuple of str, optional
     """
     return pm.CustomDist(
         name,
         nu,
+        latent,
         days,
-        names,
-        logp=lambda value, nu, days, names: _log_density(value, nu),  # noqa: ARG005
+        logp=lambda value, nu, latent, days: _log_density(value, latent, nu),  # noqa: ARG005
         random=_draw_scores,
-        signature="(),(t),(l)->(l,t)",
+        signature="(),(n,l),(t)->(l,t)",
         class_name="LatentScores",
         dims=dims,
     )
@@ -72,7 +79,7 @@ def LatentScores(name, nu, days, names, *, dims=None):  # noqa: N802
 def ScoresStudentT(  # noqa: N802
     name, alpha, loadings, latent, sigma, nu, scores, factors, seen, *, observed=None, dims=None
 ):
-    """Add returns (asset, time) = alpha + loadings @ factors + latent @ scores + sigma t(nu).
+    """Add returns (asset, time) = alpha + loadings @ factors + latent / |latent| @ scores + sigma t(nu).
 
     Parameters
     ----------
@@ -81,6 +88,7 @@ def ScoresStudentT(  # noqa: N802
     loadings : tensor (asset, factor)
     latent : tensor (asset, latent)
     scores : tensor (latent, time)
+        See `LatentScores`.
     factors : tensor (factor, time)
     seen : tensor (asset, time)
         1.0 where there is a return, else 0.0; cells without one do not count.

@@ -1,4 +1,10 @@
-"""The fused kernels of returns given sampled latent factors, and of the latent factors themselves."""
+"""The fused kernels of returns given sampled latent factors, and of the latent factors themselves.
+
+Latent factors z are sampled as y_k = |lambda_k| z_k, with |lambda_k| the norm of their column of loadings:
+returns pin y and the direction of the column, and its length moves alone. Sampled as z, every day had
+to move with every loading for the scale of a factor to change (compare Kastner, Fruhwirth-Schnatter
+and Lopes 2017, sec. 3.3, "deep interweaving").
+"""
 
 import math
 
@@ -8,6 +14,7 @@ from bayesfactor.likelihoods.kernels import (
     DAYS,
     add_products,
     digamma,
+    dot,
     subtract,
     sum_of,
     sum_of_logs,
@@ -24,7 +31,7 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 def scores_kernel(returns, seen, factors, alpha, loadings, latent, sigma, nu, scores):
     """Return the total log-likelihood and its gradients.
 
-    Cells are independent t(nu_i) around alpha + loadings factors + latent scores.
+    Cells are independent t(nu_i) around alpha + loadings factors + sum_k latent_k / |latent_k| scores_k.
 
     Parameters
     ----------
@@ -37,12 +44,15 @@ def scores_kernel(returns, seen, factors, alpha, loadings, latent, sigma, nu, sc
     loadings : ndarray (asset, factor)
     latent : ndarray (asset, latent)
     scores : ndarray (latent, time)
+        y, latent factors times the norm of their loadings.
 
     Returns
     -------
     tuple
         log-likelihood, then its gradients in alpha, loadings, latent, sigma, nu and scores.
     """
+    norm = _norms(latent)
+    latent = latent / norm
     n_assets, n_times = returns.shape
     n_latent = latent.shape[1]
     d_alpha, d_sigma, d_nu = np.zeros(n_assets), np.zeros(n_assets), np.zeros(n_assets)
@@ -92,24 +102,55 @@ def scores_kernel(returns, seen, factors, alpha, loadings, latent, sigma, nu, sc
             - logs[i]
             + (v + 1.0) / (v * v) * squares
         )
+    for k in range(n_latent):
+        along = dot(latent[:, k].copy(), d_latent[:, k].copy())
+        for i in range(n_assets):
+            d_latent[i, k] = (d_latent[i, k] - along * latent[i, k]) / norm[k]
     return logp, d_alpha, d_loadings, d_latent, d_sigma, d_nu, d_scores
 
 
 @vectorised
-def spherical_kernel(scores, nu):
-    """Return the log density of columns that are independent t(nu) with scale I, and its gradients.
+def _norms(latent):
+    norm = np.zeros(latent.shape[1])
+    for i in range(latent.shape[0]):
+        for k in range(latent.shape[1]):
+            norm[k] += latent[i, k] * latent[i, k]
+    return np.sqrt(norm)
+
+
+@vectorised
+def spherical_kernel(scores, latent, nu):
+    """Return the log density of columns y with independent z = y / |latent| ~ t(nu, I), and its gradients.
 
     Parameters
     ----------
     scores : ndarray (latent, time)
+        y.
+    latent : ndarray (asset, latent)
     nu : float
         `inf` is the normal.
 
     Returns
     -------
     tuple
-        log density, then its gradients in scores and nu.
+        log density, then its gradients in scores, latent and nu.
     """
+    norm = _norms(latent)
+    logp, slope, d_nu = _spherical(scores / norm.reshape(-1, 1), nu)
+    d_latent = np.empty(latent.shape)
+    for k in range(scores.shape[0]):
+        pull = dot(slope[k], scores[k]) / norm[k] + scores.shape[1]
+        logp -= scores.shape[1] * math.log(norm[k])
+        for t in range(scores.shape[1]):
+            slope[k, t] /= norm[k]
+        for i in range(latent.shape[0]):
+            d_latent[i, k] = -pull * latent[i, k] / (norm[k] * norm[k])
+    return logp, slope, d_latent, d_nu
+
+
+@vectorised
+def _spherical(scores, nu):
+    """Return log density and gradients of columns that are independent t(nu) with scale I."""
     n_latent, n_times = scores.shape
     q, slope = np.zeros(n_times), np.zeros(scores.shape)
     for k in range(n_latent):

@@ -18,7 +18,10 @@ from bayesfactor.likelihoods import LatentScores, ScoresStudentT
 from bayesfactor.structures.arrays import arrays_of
 from bayesfactor.structures.lowrank import check_latent, create_mean
 
-__all__ = ["build"]
+__all__ = ["SCALED", "build"]
+
+SCALED = f"{s.FACTOR_SCORES}_scaled"
+"""What is sampled in place of latent factors: they times the norm of their loadings."""
 
 
 def build(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> pm.Model:
@@ -37,8 +40,8 @@ def build(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]], options: Ma
         sigma = priors.create(s.SIGMA, (s.ASSET,))
         nu = priors.create(s.NU, (s.ASSET,))
         tail = priors.create(s.LATENT_NU, ()) if s.LATENT_NU in priors else pt.constant(np.inf)
-        lengths = pt.zeros(found.returns.shape[1]), pt.zeros(n_latent)
-        scores = LatentScores(s.FACTOR_SCORES, tail, *lengths, dims=(s.LATENT, s.TIME))
+        days = pt.zeros(found.returns.shape[1])
+        scores = LatentScores(SCALED, tail, latent, days, dims=(s.LATENT, s.TIME))
         where = {"observed": data, "dims": (s.ASSET, s.TIME)}
         ScoresStudentT(s.RETURNS, alpha, loadings, latent, sigma, nu, scores, design, mask, **where)
     return model
