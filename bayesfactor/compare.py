@@ -4,6 +4,7 @@ Only like is compared with like: the same returns, the same rows, the same thing
 compared is PSIS-LOO, by day or by single return; the table and the weights are ArviZ's.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,6 +21,9 @@ from bayesfactor.psis import MIN_DRAWS, Loo, good_k, psis_loo, relative_efficien
 __all__ = ["compare"]
 
 BY: Final = ("time", "observation")
+GIVEN: Final = ("factors", "nothing")
+MOST_DRAWS: Final = 1000
+"""So many draws are enough for PSIS; integrals for more would take minutes."""
 MANY: Final = 2_000_000
 """From so many cells times draws on, a progress bar is worth its line."""
 METHODS: Final = ("stacking", "bb-pseudo-bma", "pseudo-bma")
@@ -29,6 +33,7 @@ def compare(
     trees: Mapping[str, xr.DataTree],
     *,
     by: str = "time",
+    given: str | None = None,
     method: str = "stacking",
     progressbar: bool = True,
 ) -> pd.DataFrame:
@@ -42,6 +47,12 @@ def compare(
     by : {"time", "observation"}
         What is left out: a day, or one return of one asset. "observation" evaluates the law for
         every cell and draw, an asset at a time.
+    given : {"factors", "nothing"}, optional
+        What each row is conditional on. "factors": the observed factors of the day, the default where all
+        models have them; it asks who explains. "nothing": observed factors are integrated over their
+        own law, which asks who foresees, and is the only footing on which models with observed
+        factors and those with latent ones alone can be ranked; at most 1000 draws of each are used.
+        The default where no model has observed factors.
     method : {"stacking", "BB-pseudo-BMA", "pseudo-BMA"}
         How the weights are formed [2]_.
     progressbar : bool
@@ -53,7 +64,14 @@ def compare(
         `elpd_diff`, `dse`, `p_worse`, `diag_diff`, `diag_elpd`, `p`, `elpd`, `se`, `weight`, and
         `warning`, True where a Pareto k is above what the number of draws allows. attrs: `by`,
         `given`, `method`, `n_observations`, `unit` ("nats"), and `approximate`, the names of the
-        fits that are approximations (their elpd is one too).
+        fits that are approximations (their elpd is one too); `integration_error`, the standard error in
+        nats of each elpd that was integrated by importance sampling, by name; `own_factors`, the
+        factors that are averages of the very assets they explain, by name.
+
+    Warns
+    -----
+    UserWarning
+        If rows are given factors, the models' factors differ, and some are made of the panel's assets.
 
     Raises
     ------
@@ -70,13 +88,18 @@ def compare(
     .. [2] Yao, Y. et al. (2018). Using stacking to average Bayesian predictive distributions.
        Bayesian Analysis 13(3), eq. 4.
     """
-    _check_options(by, method)
-    given = _check_alike(trees)
+    _check_options(by, given, method)
+    given = _check_alike(trees, given, by)
+    errors: dict[str, float] = {}
+    draws = {n: _n_draws(t) for n, t in trees.items()}
     if by == "observation":
         found = {n: _by_cell(t, label=n if progressbar else None) for n, t in trees.items()}
     else:
-        found = {n: _by_row(t) for n, t in trees.items()}
-    table = _table(found, {n: _n_draws(t) for n, t in trees.items()}, method)
+        found = {}
+        for name, tree in trees.items():
+            rows, errors[name] = _rows(tree, given)
+            found[name], draws[name] = _by_row(tree, rows), rows.shape[1]
+    table = _table(found, draws, method)
     table.attrs = {
         "by": by,
         "given": given,
@@ -84,11 +107,45 @@ def compare(
         "n_observations": len(next(iter(found.values())).elpd),
         "unit": "nats",
         "approximate": ", ".join(n for n, t in trees.items() if int(t.attrs.get("approximate", 0))),
+        "integration_error": {n: e for n, e in errors.items() if e > 0.0},
+        "own_factors": own_factors(trees),
     }
+    if given == "factors":
+        _warn_of_own_factors(trees, table.attrs["own_factors"])
     return table
 
 
-def _check_options(by: str, method: str) -> None:
+def own_factors(trees: Mapping[str, xr.DataTree]) -> dict[str, str]:
+    """Return, by name of the model, its factors that are averages of the panel's own assets."""
+    found = {}
+    for name, tree in trees.items():
+        constant = tree[s.CONSTANT_DATA].to_dataset()
+        if s.FACTOR_WEIGHTS in constant:
+            own = (constant[s.FACTOR_WEIGHTS] != 0.0).any(s.ASSET)
+            found[name] = ", ".join(constant[s.FACTOR].values[own.values].astype(str))
+    return {n: f for n, f in found.items() if f}
+
+
+def _warn_of_own_factors(trees: Mapping[str, xr.DataTree], own: Mapping[str, str]) -> None:
+    if own and len({t.attrs.get("factors_digest") for t in trees.values()}) > 1:
+        named = "; ".join(f"{factors} of {name!r}" for name, factors in own.items())
+        msg = (
+            f"factors averaged from the very assets they explain: {named}. Given such a factor, a row has "
+            "been shown its own mean, and models without it have not. Rank them by given='nothing'."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
+
+
+def _check_options(by: str, given: str | None, method: str) -> None:
+    if given is not None and given not in GIVEN:
+        msg = f"given is one of {', '.join(GIVEN)}; got {unknown_names([given], GIVEN)}."
+        raise CompareError(msg)
+    if given == "nothing" and by == "observation":
+        msg = (
+            "single returns given nothing would be rows without the rest of their day. "
+            "Use by='time' with given='nothing'."
+        )
+        raise CompareError(msg)
     if by == "asset":
         msg = (
             "leaving out a whole asset cannot be had by reweighting: its loadings are pinned by its own "
@@ -104,8 +161,8 @@ def _check_options(by: str, method: str) -> None:
         raise CompareError(msg)
 
 
-def _check_alike(trees: Mapping[str, xr.DataTree]) -> str:
-    """Return what the rows are conditional on; raise unless all trees can be compared."""
+def _check_alike(trees: Mapping[str, xr.DataTree], given: str | None, by: str) -> str:
+    """Return what rows are to be conditional on; raise unless all trees can be compared like that."""
     if not isinstance(trees, Mapping):
         msg = f"compare takes a dict of name to tree; got {type(trees).__name__}. Name the models."
         raise CompareError(msg)
@@ -123,15 +180,35 @@ def _check_alike(trees: Mapping[str, xr.DataTree]) -> str:
         if n_draws < MIN_DRAWS:
             msg = f"PSIS-LOO needs at least {MIN_DRAWS} draws; {name!r} has {n_draws}. Fit with more draws."
             raise CompareError(msg)
-    given = _given(reference)
-    if given == "past":
+    for name, tree in trees.items():
+        if by == "observation" and law_of(tree, np.zeros(1, dtype=int)).cells_are_dear:
+            msg = (
+                f"{name!r} has no closed form for one return given the rest of its day, and importance "
+                "sampling for each would take hours. Use by='time'."
+            )
+            raise CompareError(msg)
+    if (first_past := next((n for n, t in trees.items() if _given(t) == "past"), None)) is not None:
         msg = (
-            f"{first!r} conditions each row on the past (given = 'past'): deleting a row leaves it in the "
-            "filter, so leave-one-out is not out of sample. Rank such models by refitting on a growing "
+            f"{first_past!r} conditions each row on the past (given = 'past'): deleting a row leaves it in "
+            "the filter, so leave-one-out is not out of sample. Rank such models by refitting on a growing "
             "window and scoring the days after it."
         )
         raise CompareError(msg)
-    return given
+    return _footing(trees, given)
+
+
+def _footing(trees: Mapping[str, xr.DataTree], given: str | None) -> str:
+    """Return the footing asked for, or the one all have; raise where a tree cannot stand on it."""
+    own = {name: _given(tree) for name, tree in trees.items()}
+    common = set(own.values())
+    if given == "nothing" or (len(common) == 1 and given in (None, *common)):
+        return given or common.pop()
+    told = ", ".join(f"{name!r} has rows given {g!r}" for name, g in own.items())
+    msg = (
+        f"models are compared on the same footing: {told}. A density given the factors of the day explains, "
+        "one without them forecasts. Pass given='nothing' to integrate observed factors over their own law."
+    )
+    raise CompareError(msg)
 
 
 def _check_pair(first: str, reference: xr.DataTree, name: str, tree: xr.DataTree) -> None:
@@ -147,13 +224,6 @@ def _check_pair(first: str, reference: xr.DataTree, name: str, tree: xr.DataTree
     if digests[0] != digests[1]:
         remedy = "Fit both to the same panel; only the factors may differ."
         differ("returns", f"returns_digest {digests[0]}", digests[1], remedy)
-    if _given(tree) != _given(reference):
-        differ(
-            "footing",
-            f"rows given {_given(tree)!r}",
-            f"{_given(reference)!r}",
-            "A density given the factors of the day explains, one without them forecasts.",
-        )
 
 
 def _given(tree: xr.DataTree) -> str:
@@ -165,11 +235,21 @@ def _n_draws(tree: xr.DataTree) -> int:
     return int(sizes[s.CHAIN] * sizes[s.DRAW])
 
 
-def _by_row(tree: xr.DataTree) -> Loo:
+def _rows(tree: xr.DataTree, given: str) -> tuple[np.ndarray, float]:
+    """Return log densities of rows (time, draw) and the standard error of their sum from integration."""
+    likelihood = tree[s.LOG_LIKELIHOOD]
+    if _given(tree) == given:
+        rows = likelihood[s.RETURNS].transpose(s.TIME, s.CHAIN, s.DRAW).values
+        return rows.reshape(len(rows), -1), float(likelihood.attrs.get("integration_error", 0.0))
+    n = _n_draws(tree)
+    some = np.linspace(0, n - 1, min(n, MOST_DRAWS)).round().astype(int)
+    integral = law_of(tree, some).marginal_row_log_likelihood()
+    return np.ascontiguousarray(integral.log_density.T), integral.total_error
+
+
+def _by_row(tree: xr.DataTree, rows: np.ndarray) -> Loo:
     """Return PSIS-LOO of the days on which anything was observed."""
-    rows = tree[s.LOG_LIKELIHOOD][s.RETURNS].transpose(s.TIME, s.CHAIN, s.DRAW).values
     rows = rows[tree[s.OBSERVED_DATA][s.RETURNS].notnull().any(s.ASSET).values]
-    rows = rows.reshape(len(rows), -1)
     r_eff = relative_efficiency(tree[s.POSTERIOR].to_dataset())
     return _joined([psis_loo(rows[b], r_eff) for b in slices(len(rows), 256)])
 

@@ -249,12 +249,12 @@ def _panel_attrs(panel: xr.Dataset) -> dict[str, Any]:
 def _log_likelihood(tree: xr.DataTree) -> xr.Dataset:
     law = law_of(tree)
     post = tree[s.POSTERIOR].to_dataset()
-    rows = law.row_log_likelihood().reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
+    found = law.integrated_rows()
+    rows = found.log_density.reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
+    attrs = {"given": law.given, "integration_error": found.total_error}
     time_coord = tree[s.OBSERVED_DATA][s.TIME].values
     coords = {s.CHAIN: post[s.CHAIN].values, s.DRAW: post[s.DRAW].values, s.TIME: time_coord}
-    return xr.Dataset(
-        {s.RETURNS: ((s.CHAIN, s.DRAW, s.TIME), rows)}, coords=coords, attrs={"given": law.given}
-    )
+    return xr.Dataset({s.RETURNS: ((s.CHAIN, s.DRAW, s.TIME), rows)}, coords=coords, attrs=attrs)
 
 
 def _attrs(

@@ -50,6 +50,7 @@ ROOMS = {
     "stress": Room("stress", "forecast laws ground"),
     "allocate": Room("allocate", "forecast laws ground"),
     "attribution": Room("attribution", "risk laws ground"),
+    "latent": Room("latent", "laws ground"),
     "keep": Room("keep", "ground"),
     "download": Room("download", "keep ground"),
     "plots": Room("plots", "risk diagnose laws ground"),
@@ -57,7 +58,7 @@ ROOMS = {
         "report", "plots allocate stress risk compare adequacy diagnose forecast keep laws ground"
     ),
     # --- the conductors: they may call every verb; no room calls them ---
-    "conductors": Room("cli demo backtest", "*", knows_sampler=True),
+    "conductors": Room("cli demo backtest choose", "*", knows_sampler=True),
 }
 
 ROOM_OF = {module: name for name, room in ROOMS.items() for module in room.modules.split()}

@@ -1,7 +1,7 @@
 """What every law supplies: the protocol, and the two things it hands over."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import xarray as xr
@@ -95,10 +95,8 @@ class Law(Protocol):
         """What a row's log-likelihood is conditional on: `factors`, `nothing` or `past`."""
         ...
 
-    @property
-    def cells_given(self) -> str:
-        """What a cell's log-likelihood is conditional on: `factors` or `the rest of the day`."""
-        ...
+    cells_are_dear: ClassVar[bool]
+    """Whether each cell's log-likelihood, given the rest of its day, takes importance sampling."""
 
     @classmethod
     def from_tree(cls, tree: xr.DataTree, draws: np.ndarray | None = None) -> Self:
@@ -114,8 +112,16 @@ class Law(Protocol):
         """Return (draw, time)."""
         ...
 
+    def integrated_rows(self) -> Integral:
+        """Return the same with the error of an integral, where there is one."""
+        ...
+
     def marginal_row_log_likelihood(self) -> Integral:
         """Return (draw, time) with everything integrated out that the day shows: given nothing."""
+        ...
+
+    def scores(self, rng: np.random.Generator) -> np.ndarray:
+        """Return latent factors of each day given its returns (draw, time, latent)."""
         ...
 
     def cell_log_likelihood(self, assets: slice, cells: np.ndarray | None = None) -> np.ndarray:

@@ -13,6 +13,7 @@ from bayesfactor import schema as s
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
 from bayesfactor.laws.future import simulate
+from bayesfactor.laws.integrate import Integral
 from bayesfactor.laws.mixture import marginal_rows
 from bayesfactor.laws.own import own_weights
 from bayesfactor.laws.student import variance_ratio
@@ -150,6 +151,19 @@ class Common:
         """Covariance of the observed factors (draw, factor, factor)."""
         covariance = self.factor_scale @ self.factor_scale.swapaxes(-1, -2)
         return covariance * variance_ratio(self.factor_nu)[:, None, None]
+
+    def integrated_rows(self) -> Integral:
+        """Return row log-likelihoods, which are exact here."""
+        rows = self.row_log_likelihood()
+        return Integral(rows, np.zeros_like(rows))
+
+    def scores(self, rng: np.random.Generator) -> np.ndarray:
+        """Return latent factors of each day given its returns (draw, time, latent)."""
+        return np.empty((self.n_draws, self.returns.shape[1], 0))
+
+    def row_log_likelihood(self) -> np.ndarray:
+        """Return (draw, time)."""
+        raise NotImplementedError
 
     def _elliptical_rows(self, latent: np.ndarray, nu: np.ndarray) -> np.ndarray:
         """Return log p(r_t) with observed factors integrated out of rows that are elliptical given them."""

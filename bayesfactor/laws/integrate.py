@@ -73,6 +73,14 @@ class Integral:
     log_density: np.ndarray
     error: np.ndarray
 
+    @property
+    def total_error(self) -> float:
+        """Standard error in nats of a sum over rows of averages over draws.
+
+        Draws see the same points, so that their errors do not average out; those of days do.
+        """
+        return float(np.sqrt((self.error.mean(axis=0) ** 2).sum()))
+
 
 @dataclass(frozen=True)
 class Cells:

@@ -134,7 +134,7 @@ class LowRankLaw(Common):
     See `Common` for the rest.
     """
 
-    cells_given: ClassVar[str] = "the rest of the day"
+    cells_are_dear: ClassVar[bool] = False
 
     latent: np.ndarray
     nu: np.ndarray
@@ -181,8 +181,7 @@ class LowRankLaw(Common):
     def marginal_row_log_likelihood(self) -> Integral:
         """Return log p(r_t), observed factors integrated over their own law, exact up to quadrature."""
         if not len(self.factors):
-            rows = self.row_log_likelihood()
-            return Integral(rows, np.zeros_like(rows))
+            return self.integrated_rows()
         rows = self._elliptical_rows(self.latent, self.nu)
         return Integral(rows, np.zeros_like(rows))
 

@@ -1,4 +1,4 @@
-"""Proposals for the factors of one day, and densities at many places at once: importance sampling's kernels."""
+"""The kernels of importance sampling: proposals for the factors of one day, densities at many places."""
 
 import math
 
@@ -155,6 +155,7 @@ def add_priors(places, block, sizes, block_nu, prior_const, q, mantissa, out):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def spherical_constants(sizes, block_nu):
+    """Return the log density of each block's t at its centre."""
     out = np.empty(sizes.shape[0])
     for b in range(sizes.shape[0]):
         v, k = block_nu[b], sizes[b]

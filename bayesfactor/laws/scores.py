@@ -39,7 +39,7 @@ class ScoresLaw(Common):
     See `Common` for the rest.
     """
 
-    cells_given: ClassVar[str] = "the rest of the day"
+    cells_are_dear: ClassVar[bool] = True
 
     latent: np.ndarray
     nu: np.ndarray

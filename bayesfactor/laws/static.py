@@ -105,7 +105,7 @@ class StaticLaw(Common):
     """
 
     given: ClassVar[str] = "factors"
-    cells_given: ClassVar[str] = "factors"
+    cells_are_dear: ClassVar[bool] = False
 
     nu: np.ndarray
 
