@@ -2,6 +2,7 @@ from .attribution import attribute_returns as attribute_returns
 from .attribution import decompose_premium as decompose_premium
 from .attribution import select_factors as select_factors
 from .attribution import systematic_share as systematic_share
+from .choose import choose_n_latent as choose_n_latent
 from .compare import compare as compare
 from .diagnose import diagnose as diagnose
 from .download import download_prices as download_prices
@@ -30,6 +31,8 @@ from .fit import sample_prior_predictive as sample_prior_predictive
 from .forecast import forecast as forecast
 from .keep import load as load
 from .keep import save as save
+from .latent import align_loadings as align_loadings
+from .latent import factor_scores as factor_scores
 from .model import FactorModel as FactorModel
 from .panel import panel_from_prices as panel_from_prices
 from .panel import panel_from_returns as panel_from_returns

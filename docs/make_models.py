@@ -48,12 +48,16 @@ def section(card: dict) -> str:
     """Return the part of the page about one card."""
     priors = card["priors"]
     rows = "\n".join(slot_row(slot, prior, priors) for slot, prior in priors.items())
-    sample = ", ".join(f"{k} {v:g}" for k, v in card.get("sample", {}).items())
+    sample = ", ".join(
+        f"{k} {v if isinstance(v, str) else f'{v:g}'}" for k, v in card.get("sample", {}).items()
+    )
+    options = ", ".join(f"`{k}` = {v}" for k, v in card.get("options", {}).items())
     references = "\n".join(f"- {r}" for r in card.get("references", []))
     return (
         f"## {card['name']}\n\n**{card['title']}.** {card['why']}\n\n"
         f"| slot | dims | prior |\n|---|---|---|\n{rows}\n\n"
-        f"Sampling: {sample}.\n\n{references}\n"
+        + (f"Options: {options}.\n\n" if options else "")
+        + f"Sampling: {sample}.\n\n{references}\n"
     )
 
 

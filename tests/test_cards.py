@@ -13,7 +13,7 @@ from pymc_extras.prior import Prior
 
 import bayesfactor as bf
 from bayesfactor import schema as s
-from bayesfactor.errors import CardError, MissingFileError
+from bayesfactor.errors import CardError, MissingFileError, ModelError
 from bayesfactor.structures import STRUCTURES
 
 MODELS = bf.list_models()
@@ -25,9 +25,13 @@ def panel():
     return bf.simulate_panel(n_assets=5, n_days=60, n_factors=2, n_groups=2, random_seed=4)[0]
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("part", ["build", "build_factor_law"])
+PARTS = [(name, "build") for name in MODELS]
+PARTS += [(name, "build_factor_law") for name in MODELS if bf.get_model(name).observes_factors]
+
+
+@pytest.mark.parametrize(("name", "part"), PARTS)
 def test_gradient_is_the_finite_difference(panel, name, part):
+    panel = panel if "own" not in name else panel.isel(time=slice(30))  # a parameter for every day
     model = getattr(bf.get_model(name), part)(panel)
     # Interpreted: compiling eight graphs would cost minutes.
     logp, gradient = model.compile_logp(mode="FAST_COMPILE"), model.compile_dlogp(mode="FAST_COMPILE")
@@ -45,16 +49,60 @@ def test_gradient_is_the_finite_difference(panel, name, part):
     np.testing.assert_allclose(found, numeric, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", [n for n in MODELS if not bf.get_model(n).observes_factors])
+def test_models_without_observed_factors_do_not_look_at_them(panel, name):
+    model = bf.get_model(name)
+    assert model.sees(panel).sizes[s.FACTOR] == 0
+    with pytest.raises(ModelError, match="no observed factors"):
+        model.build_factor_law(panel)
+
+
+def test_the_number_of_latent_factors_is_an_option_of_the_card(panel):
+    model = bf.get_model("latent-t", n_latent=3)
+    assert model.overrides == ("n_latent",)
+    assert model.build(panel)["latent_loadings"].eval().shape == (5, 3)
+    assert model.digest != bf.get_model("latent-t", n_latent=1).digest
+    assert bf.get_model("latent-t").digest == bf.get_model("latent-t", n_latent=2).digest
+    assert "latent_loadings" not in bf.get_model("latent-t", n_latent=0).build(panel).named_vars
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, True, "two"])
+def test_a_number_of_latent_factors_that_is_none_is_refused(wrong):
+    with pytest.raises(CardError, match="n_latent is a whole number"):
+        bf.get_model("latent-t", n_latent=wrong)
+
+
+def test_models_that_cannot_be_are_refused_before_they_are_built(panel):
+    with pytest.raises(CardError, match="n_latent"):
+        bf.get_model("hierarchical-t", n_latent=2)
+    with pytest.raises(ModelError, match="at most 4"):
+        bf.get_model("latent-t", n_latent=5).build(panel)
+    bare = panel.isel(factor=slice(0, 0))
+    with pytest.raises(ModelError, match="latent-t"):
+        bf.get_model("hybrid-t").build(bare)
+    with pytest.raises(ModelError, match="latent-t"):
+        bf.get_model("hierarchical-t").build(bare)
+    with pytest.raises(ModelError, match="n_latent=0"):
+        bf.get_model("latent-own-t", n_latent=0).build(panel)
+    with pytest.raises(CardError, match="factor_location"):
+        bf.get_model("latent-t", priors={"loadings": {"dist": "Normal", "dims": ["asset", "factor"]}})
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_prior_predictive_has_the_schema_and_plausible_sizes(panel, name):
     tree = bf.sample_prior_predictive(name, panel, draws=60, random_seed=1)
     prior, predictive = tree[s.PRIOR].to_dataset(), tree[s.PRIOR_PREDICTIVE].to_dataset()
     sizes = {"asset": 5, "factor": 2}
-    for variable in (s.ALPHA, s.SIGMA, s.LOADINGS, s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION):
+    model = bf.get_model(name)
+    observed = (s.LOADINGS, s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION)
+    for variable in (s.ALPHA, s.SIGMA, *(observed if model.observes_factors else ())):
         assert {d: n for d, n in prior[variable].sizes.items() if d in sizes} == {
             d: n for d, n in sizes.items() if d in prior[variable].dims
         }
-    assert prior[s.LOADINGS].dims == ("chain", "draw", "asset", "factor")
+    if model.observes_factors:
+        assert prior[s.LOADINGS].dims == ("chain", "draw", "asset", "factor")
+    if model.options:
+        assert set(prior[s.LATENT_LOADINGS].dims) == {"chain", "draw", "asset", "latent"}
     assert predictive[s.RETURNS].dims == ("chain", "draw", "time", "asset")
     missing = panel[s.RETURNS].isnull().values
     assert np.isnan(predictive[s.RETURNS].values[0, :, missing]).all()

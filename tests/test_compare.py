@@ -65,6 +65,8 @@ def test_the_table_says_what_was_compared():
         "n_observations": int(pair()["t"]["observed_data"]["returns"].notnull().sum()),
         "unit": "nats",
         "approximate": "",
+        "integration_error": {},
+        "own_factors": {},
     }
 
 

@@ -21,7 +21,8 @@ def panel():
 
 
 def graphs(model, panel):
-    return {"returns": model.build(panel), "factors": model.build_factor_law(panel)}
+    found = {"returns": model.build(panel)}
+    return found | ({"factors": model.build_factor_law(panel)} if model.observes_factors else {})
 
 
 def compare(graph, *, spread=0.5, tolerance=1e-9):
@@ -47,9 +48,16 @@ def compare(graph, *, spread=0.5, tolerance=1e-9):
 
 
 @pytest.mark.parametrize("name", bf.list_models())
-@pytest.mark.parametrize("which", ["returns", "factors"])
-def test_registered_graphs_are_read(name, which, panel):
-    compare(graphs(bf.get_model(name), panel)[which])
+def test_registered_graphs_are_read(name, panel):
+    for graph in graphs(bf.get_model(name), panel).values():
+        compare(graph)
+
+
+@pytest.mark.parametrize("name", ["latent-t", "hybrid-t", "hybrid-own-t"])
+@pytest.mark.parametrize("n_latent", [0, 1, 3])
+def test_graphs_are_read_whatever_the_number_of_latent_factors(name, n_latent, panel):
+    if n_latent or name != "hybrid-own-t":
+        compare(bf.get_model(name, n_latent=n_latent).build(panel))
 
 
 PARTS = {
@@ -148,7 +156,9 @@ def test_what_has_to_be_compiled_is_compiled_once(monkeypatch):
 
 
 def test_structures_that_ship_need_no_compiler():
-    assert set(STRUCTURES) == {"static"}, "a new structure: add its graphs to these tests"
+    assert set(STRUCTURES) == {"static", "lowrank", "scores"}, (
+        "a new structure: add its graphs to these tests"
+    )
 
 
 def with_weights(density, seed=0):
@@ -158,8 +168,16 @@ def with_weights(density, seed=0):
     return replace(density, weight=np.where(density.hierarchical, dice, 1.0))
 
 
-@pytest.mark.parametrize("name", ["hierarchical-t", "horseshoe-t"])
-@pytest.mark.parametrize("which", ["returns", "factors"])
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [
+        ("hierarchical-t", "returns"),
+        ("hierarchical-t", "factors"),
+        ("horseshoe-t", "returns"),
+        ("hybrid-t", "returns"),
+        ("latent-own-t", "returns"),
+    ],
+)
 def test_every_form_is_the_same_density(name, which, panel):
     """A form is a change of variables: densities differ by its Jacobian, sum (1 - w) log s."""
     centred = read_density(graphs(bf.get_model(name), panel)[which])

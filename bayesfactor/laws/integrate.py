@@ -2,7 +2,9 @@
 
 p(r_t) = int prod_i t(r_it; m_it + c_i'x, sigma_i, nu_i) p(x) dx has no closed form. Given a day, x is nearly
 normal around the weighted least squares that EM for the t converges to, so the proposal is a
-t around that place, with quasi-random points in pairs, the same ones for every draw and day.
+t around that place, with quasi-random points in pairs. A rule of so few points is off by the same factor
+for every integrand of nearly normal shape, so it is scaled to be right for the normal; days take turns
+among rules, so that what is left of their errors does not add up.
 """
 
 import math
@@ -18,6 +20,7 @@ from bayesfactor.laws.proposal import (
     add_cells,
     add_priors,
     locate,
+    normal_weights,
     propose,
     spherical_constants,
 )
@@ -26,6 +29,7 @@ from bayesfactor.laws.student import log_density_constant
 __all__ = ["Cells", "Integral", "Integrand", "integrate", "integrate_cells"]
 
 _POINTS = 64
+_RULES = 61
 
 
 @dataclass(frozen=True)
@@ -99,15 +103,15 @@ class Cells:
 
 @cache
 def _points(dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return normals (point, dim) in pairs of opposites, and t mixing scales (point)."""
+    """Return normals (rule, point, dim) in pairs of opposites, and t mixing scales (rule, point)."""
     from scipy.special import gammaincinv, ndtri
     from scipy.stats.qmc import Sobol
 
-    uniform = Sobol(dim + 1, rng=20170411).random(_POINTS // 2)
-    uniform = np.clip(uniform, 1e-10, 1.0 - 1e-10)
-    normal, shape = ndtri(uniform[:, :dim]), 0.5 * PROPOSAL_NU
-    scale = np.sqrt(shape / gammaincinv(shape, uniform[:, dim]))
-    return np.concatenate([normal, -normal]), np.concatenate([scale, scale])
+    rules = [Sobol(dim + 1, rng=20170411 + r).random(_POINTS // 2) for r in range(_RULES)]
+    uniform = np.clip(np.stack(rules), 1e-10, 1.0 - 1e-10)
+    normal, shape = ndtri(uniform[..., :dim]), 0.5 * PROPOSAL_NU
+    scale = np.sqrt(shape / gammaincinv(shape, uniform[..., dim]))
+    return np.concatenate([normal, -normal], axis=1), np.concatenate([scale, scale], axis=1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -133,12 +137,13 @@ def _rows(
     out, error,
 ):  # fmt: skip
     n_assets, n_times = returns.shape
-    m, points = random.shape[2], normal.shape[0]
+    m, points = random.shape[2], normal.shape[1]
     e, s, v, k0, const = np.empty((5, n_assets))
     which = np.empty(n_assets, dtype=np.int64)
     c, precision = np.empty((n_assets, m)), np.empty((m, m))
-    places = np.empty((m, points))
+    places, half = np.empty((m, points)), points // 2
     log_weight, q, mantissa = np.empty(points), np.empty(points), np.empty(points)
+    like_normal = normal_weights(normal, scale)
     centre = np.zeros((n_times, m))
     for d in range(alpha.shape[0]):
         for i in range(n_assets):
@@ -153,19 +158,21 @@ def _rows(
             if n == 0:
                 continue
             locate(e[:n], c[:n], s[:n], v[:n], block, sizes, block_nu[d], centre[t], precision)
-            propose(normal, scale, precision, centre[t], places, log_weight)
+            rule = t % len(normal)
+            propose(normal[rule], scale[rule], precision, centre[t], places, log_weight)
             add_priors(places, block, sizes, block_nu[d], prior_const, q, mantissa, log_weight)
             for i in range(n):
                 add_cells(e[i], c[i], s[i], v[i], k0[i], places, q, mantissa, log_weight)
             top = log_weight.max()
-            total, squares, half = 0.0, 0.0, points // 2
+            total, left = 0.0, 0.0
             for p in range(half):
-                w = 0.5 * (math.exp(log_weight[p] - top) + math.exp(log_weight[p + half] - top))
-                total += w
-                squares += w * w
-            mean = total / half
-            out[d, t] = top + math.log(mean)
-            error[d, t] = math.sqrt(max(squares / half - mean * mean, 0.0) / half) / mean
+                q[p] = 0.5 * (math.exp(log_weight[p] - top) + math.exp(log_weight[p + half] - top))
+                total += q[p]
+            known = like_normal[rule, :half].sum()
+            for p in range(half):
+                left += (q[p] - total / known * like_normal[rule, p]) ** 2
+            out[d, t] = top + math.log(total / known)
+            error[d, t] = math.sqrt(left) / total
 
 
 def integrate(given: Integrand) -> Integral:
@@ -201,7 +208,7 @@ def _cell_rows(
 ):  # fmt: skip
     """Fill log weights without the cell `log_rest`, its log density and standardised value at each place."""
     n_assets = returns.shape[0]
-    m, points = random.shape[2], normal.shape[0]
+    m, points = random.shape[2], normal.shape[1]
     e, s, v, k0, const = np.empty((5, n_assets))
     which = np.empty(n_assets, dtype=np.int64)
     c, precision = np.empty((n_assets, m)), np.empty((m, m))
@@ -220,7 +227,8 @@ def _cell_rows(
             rest, own = log_rest[d, cell], log_density[d, cell]
             own[:] = 0.0
             locate(e[:n], c[:n], s[:n], v[:n], block, sizes, block_nu[d], centre[cell], precision)
-            propose(normal, scale, precision, centre[cell], places, rest)
+            rule = times[cell] % len(normal)
+            propose(normal[rule], scale[rule], precision, centre[cell], places, rest)
             add_priors(places, block, sizes, block_nu[d], prior_const, q, mantissa, rest)
             for i in range(n):
                 if which[i] != assets[cell]:

@@ -7,7 +7,15 @@ from numba import njit
 
 from bayesfactor.laws.woodbury import invert
 
-__all__ = ["PROPOSAL_NU", "add_cells", "add_priors", "locate", "propose", "spherical_constants"]
+__all__ = [
+    "PROPOSAL_NU",
+    "add_cells",
+    "add_priors",
+    "locate",
+    "normal_weights",
+    "propose",
+    "spherical_constants",
+]
 
 PROPOSAL_NU = 5.0
 _ROUNDS = 40
@@ -163,6 +171,22 @@ def spherical_constants(sizes, block_nu):
             out[b] = -0.5 * k * math.log(2.0 * math.pi)
         else:
             out[b] = math.lgamma(0.5 * (v + k)) - math.lgamma(0.5 * v) - 0.5 * k * math.log(v * math.pi)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def normal_weights(normal, scale):
+    """Return the normal density over the proposal's at the points of each rule (rule, point)."""
+    rules, points, m = normal.shape
+    half = 0.5 * (PROPOSAL_NU + m)
+    const = math.lgamma(0.5 * PROPOSAL_NU) - math.lgamma(half) + 0.5 * m * math.log(0.5 * PROPOSAL_NU)
+    out = np.empty((rules, points))
+    for r in range(rules):
+        for p in range(points):
+            squares = 0.0
+            for k in range(m):
+                squares += (normal[r, p, k] * scale[r, p]) ** 2
+            out[r, p] = math.exp(const - 0.5 * squares + half * math.log1p(squares / PROPOSAL_NU))
     return out
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pymc as pm
 
 from bayesfactor.likelihoods.fused import FusedLogLikelihood
-from bayesfactor.likelihoods.scores_kernel import scores_kernel, spherical_kernel
+from bayesfactor.likelihoods.scores_kernel import TINY, scores_kernel, spherical_kernel
 
 __all__ = ["LatentScores", "ScoresLogLikelihood", "ScoresStudentT", "SphericalLogDensity"]
 
@@ -39,7 +39,7 @@ def _random(alpha, loadings, latent, sigma, nu, scores, factors, seen, rng=None,
 
 
 def _norm(latent):
-    return np.sqrt((latent**2).sum(axis=-2, keepdims=True))
+    return np.sqrt((latent**2).sum(axis=-2, keepdims=True) + TINY)
 
 
 def _draw_scores(nu, latent, days, rng=None, size=None):

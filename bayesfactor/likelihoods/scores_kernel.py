@@ -22,9 +22,13 @@ from bayesfactor.likelihoods.kernels import (
     weigh,
 )
 
-__all__ = ["scores_kernel", "spherical_kernel"]
+__all__ = ["TINY", "scores_kernel", "spherical_kernel"]
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+TINY = 1e-12
+"""Added to squared norms, so that loadings of exactly zero, where graphs start, are a point like others."""
 
 
 @vectorised
@@ -115,7 +119,7 @@ def _norms(latent):
     for i in range(latent.shape[0]):
         for k in range(latent.shape[1]):
             norm[k] += latent[i, k] * latent[i, k]
-    return np.sqrt(norm)
+    return np.sqrt(norm + TINY)
 
 
 @vectorised
