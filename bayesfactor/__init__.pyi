@@ -45,5 +45,6 @@ from .registry import register_model as register_model
 from .report import report as report
 from .risk import decompose_risk as decompose_risk
 from .simulate import simulate_panel as simulate_panel
+from .wrappers import FactorModelWrapper as FactorModelWrapper
 
 __version__: str

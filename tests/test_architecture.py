@@ -58,7 +58,7 @@ ROOMS = {
         "report", "plots allocate stress risk compare adequacy diagnose forecast keep laws ground"
     ),
     # --- the conductors: they may call every verb; no room calls them ---
-    "conductors": Room("cli demo backtest choose", "*", knows_sampler=True),
+    "conductors": Room("cli demo backtest choose wrappers", "*", knows_sampler=True),
 }
 
 ROOM_OF = {module: name for name, room in ROOMS.items() for module in room.modules.split()}

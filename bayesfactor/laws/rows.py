@@ -1,0 +1,79 @@
+"""Days a posterior need not have seen: the density of the rows of a panel under the draws of a fit."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import PanelError, unknown_names
+from bayesfactor.laws import law_of
+
+__all__ = ["row_log_likelihood"]
+
+
+def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataArray:
+    """Return the log density of each row of a panel under every posterior draw of a tree.
+
+    Rows are taken one by one, so they may be any selection of days, in any order.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `bf.fit`.
+    panel : Dataset
+        `returns (time, asset)` and `factor_returns (time, factor)` in original units: the assets of
+        the tree and at least its factors, in any order. A tree without observed factors reads none.
+
+    Returns
+    -------
+    DataArray (chain, draw, time)
+        Log density of each row given a draw, nats, 0 for a row without a return. attrs as those of
+        `log_likelihood` in the tree: `given` says what else rows are conditional on, `integration_error`
+        is the standard error of their sum. On the panel of the fit it is the tree's own, bit by bit.
+
+    Raises
+    ------
+    SchemaError
+        If `tree` did not come from `bf.fit`.
+    PanelError
+        If the panel has other assets, or lacks a factor.
+    """
+    s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, verb="row_log_likelihood")
+    post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
+    # The law takes draws and data by position, so the panel comes into the tree's order.
+    assets = _places(panel, s.ASSET, obs[s.ASSET].values, others=False)
+    factors = _places(panel, s.FACTOR, const[s.FACTOR].values, others=True)
+    rows = panel.isel({s.ASSET: assets, s.FACTOR: factors})
+    # What was drawn day by day (no density of a row rests on it) is not known of days the fit had not.
+    if s.TIME in post.dims:
+        post = post.reindex({s.TIME: rows[s.TIME].values})
+    unseen = xr.DataTree.from_dict(
+        {
+            s.POSTERIOR: post,
+            s.CONSTANT_DATA: const.drop_dims(s.TIME).assign({s.FACTOR_RETURNS: rows[s.FACTOR_RETURNS]}),
+            s.OBSERVED_DATA: obs.drop_dims(s.TIME).assign({s.RETURNS: rows[s.RETURNS]}),
+        }
+    )
+    unseen.attrs = tree.attrs
+    law = law_of(unseen)
+    found = law.integrated_rows()
+    values = found.log_density.reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
+    coords = {d: x[d].values for d, x in ((s.CHAIN, post), (s.DRAW, post), (s.TIME, panel))}
+    attrs = {"given": law.given, "integration_error": found.total_error}
+    return xr.DataArray(values, coords, list(coords), name=s.RETURNS, attrs=attrs)
+
+
+def _places(panel: xr.Dataset, dim: str, known: np.ndarray, *, others: bool) -> np.ndarray:
+    """Return where the panel has the `known` labels; raise if it lacks one, or has `others` unasked."""
+    got = panel[dim].values.astype(str)
+    missing = np.setdiff1d(known.astype(str), got)
+    more = np.array([], dtype=str) if others else np.setdiff1d(got, known.astype(str))
+    if len(missing) or len(more):
+        parts = (f"missing {', '.join(map(repr, missing[:5].tolist()))}", len(missing))
+        strange = (f"unknown to it {unknown_names(more[:5].tolist(), known)}", len(more))
+        msg = (
+            f"rows have the {dim}s of the fit; {' and '.join(text for text, n in (parts, strange) if n)}. "
+            "Give rows of the panel that was fitted, or fit this one."
+        )
+        raise PanelError(msg)
+    return panel.indexes[dim].get_indexer(pd.Index(known))
