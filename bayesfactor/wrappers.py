@@ -32,8 +32,8 @@ class FactorModelWrapper(SamplingWrapper):
     Days in the middle are left out by emptying their returns; the calendar, and what is known of the
     factors' own law, stays. A run of days up to the last is cut off, factors and all, so that a
     refit of `az.lfo_cv` knows nothing of the future but the units, which are those of all days.
-    Left-out days are scored as in `log_likelihood` of the tree: by their density given the factors of
-    the day, or given nothing (see its attribute `given`).
+    Left-out days are scored as in `log_likelihood` of the tree, by their density given the factors of
+    the day or given nothing (see its attribute `given`), or as the argument `given` asks.
 
     Parameters
     ----------
@@ -49,6 +49,10 @@ class FactorModelWrapper(SamplingWrapper):
         That of the fit where not given.
     method : {"nuts", "pathfinder", "numpyro"}, optional
         That of the fit where not given.
+    given : {"nothing"}, optional
+        "nothing" scores left-out days with observed factors integrated over their own law, so that
+        models with and without observed factors can be compared by what they foresee. For
+        `az.lfo_cv` and `az.loo_kfold`; `az.reloo` mixes refits with the tree's own rows.
     cores : int, optional
         Chains sampled at the same time; all cores where not given.
     random_seed : int, Generator or SeedSequence, optional
@@ -100,6 +104,7 @@ class FactorModelWrapper(SamplingWrapper):
         chains: int | None = None,
         target_accept: float | None = None,
         method: str | None = None,
+        given: str | None = None,
         cores: int | None = None,
         random_seed: Seed = None,
         progressbar: bool = False,
@@ -114,6 +119,10 @@ class FactorModelWrapper(SamplingWrapper):
         asked = dict(zip(_OPTIONS, (draws, tune, chains, target_accept, method), strict=True))
         options = {k: tree.attrs[k] if v is None else v for k, v in asked.items()}
         options |= {"cores": cores, "progressbar": progressbar}
+        if given not in (None, "nothing"):
+            msg = f"given is 'nothing' or left out for the tree's own footing; got {given!r}."
+            raise ModelError(msg)
+        self.given = given
         super().__init__(model, idata_orig=tree, sample_kwargs=options)
         const = tree[s.CONSTANT_DATA]
         units = const[s.FACTOR_UNIT].sel({s.FACTOR: panel[s.FACTOR].values}).values
@@ -174,7 +183,7 @@ class FactorModelWrapper(SamplingWrapper):
 
     def log_likelihood__i(self, excluded_obs: xr.Dataset, idata__i: xr.DataTree) -> xr.DataArray:
         """Return the log density of the left-out days under a refit, (chain, draw, time), nats."""
-        return row_log_likelihood(idata__i, excluded_obs)
+        return row_log_likelihood(idata__i, excluded_obs, given=self.given)
 
 
 def _check_model(model: FactorModel, tree: xr.DataTree) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import case, gpu, kernel, real, sampling, scale, selection, start
+from benchmarks import case, coins, gpu, kernel, real, sampling, scale, selection, start
 
 MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any]]]]] = {
     "start": ("Seconds before anything happens", lambda _: start.measure()),
@@ -28,9 +28,10 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
     "large": ("500 x 2000 x 10, 4 x (500 + 500)", lambda _: scale.measure_large()),
     "selection": ("3 of 25 drivers, 20 panels: horseshoe-t against lasso", lambda _: selection.measure()),
     "case": ("Case study: market, style, drivers, horseshoe on real coins", lambda _: case.measure()),
+    "coins": ("Observed, latent and hybrid factors on real coins", lambda _: coins.measure()),
     "gpu": ("The JAX path", lambda _: gpu.measure()),
 }
-ON_REQUEST = ("case", "gpu")
+ON_REQUEST = ("case", "coins", "gpu")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         "names",
         nargs="*",
         metavar="name",
-        help=f"of {', '.join(MEASURES)}; without any, all but case and gpu",
+        help=f"of {', '.join(MEASURES)}; without any, all but case, coins and gpu",
     )
     parser.add_argument(
         "--peer", action="append", choices=sampling.PEERS, help="peers of `sampling` (nutpie)"

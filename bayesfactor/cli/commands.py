@@ -173,6 +173,7 @@ def fit(
     prices: Annotated[Path, typer.Argument(help="CSV or Parquet: a date column, and one column per asset.")],
     out: Annotated[Path, typer.Option(help="Where the fit goes: .nc or .zarr.")],
     model: Annotated[str, typer.Option(help="A name of `bayesfactor models`, or a card.")] = "hierarchical-t",
+    n_latent: Annotated[int | None, typer.Option(help="Latent factors, where the model has any.")] = None,
     groups: Annotated[Path | None, typer.Option(help="Table of asset and group.")] = None,
     factors: Annotated[
         Path | None, typer.Option(help="Table of factor returns by date, or .nc of `factors`.")
@@ -201,7 +202,7 @@ def fit(
     from bayesfactor.registry import get_model
 
     check_output(out, TREE)
-    chosen = get_model(model)
+    chosen = get_model(model) if n_latent is None else get_model(model, n_latent=n_latent)
     make = panel_from_returns if returns else panel_from_prices
     panel = make(
         prices, factors=factors, groups=groups, start=start, end=end, periods_per_year=periods_per_year
@@ -257,6 +258,9 @@ def compare(
         list[Path], typer.Argument(metavar="FIT.nc FIT2.nc ...", help="Fits of the same returns.")
     ],
     by: Annotated[str, typer.Option(help="What is left out: 'time' or 'observation'.")] = "time",
+    given: Annotated[
+        str | None, typer.Option(help="'factors' (who explains) or 'nothing' (who foresees).")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table here too.")] = None,
 ) -> None:
     """Rank fits of the same returns by leave-one-out predictive density."""
@@ -268,7 +272,8 @@ def compare(
     check_output(csv, (".csv",))
     trees = [load(p) for p in paths]
     names = names_of([str(t.attrs["model"]) for t in trees], paths)
-    table = rank(dict(zip(names, trees, strict=True)), by=by, progressbar=sys.stdout.isatty())
+    named = dict(zip(names, trees, strict=True))
+    table = rank(named, by=by, given=given, progressbar=sys.stdout.isatty())
     comparison(table)
     if csv is not None:
         write_csv(table, csv)

@@ -11,7 +11,7 @@ from bayesfactor.laws import law_of
 __all__ = ["row_log_likelihood"]
 
 
-def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataArray:
+def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | None = None) -> xr.DataArray:
     """Return the log density of each row of a panel under every posterior draw of a tree.
 
     Rows are taken one by one, so they may be any selection of days, in any order.
@@ -23,6 +23,8 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataArray:
     panel : Dataset
         `returns (time, asset)` and `factor_returns (time, factor)` in original units: the assets of
         the tree and at least its factors, in any order. A tree without observed factors reads none.
+    given : {"nothing"}, optional
+        "nothing" integrates observed factors over their own law; the tree's own footing where not given.
 
     Returns
     -------
@@ -56,10 +58,11 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataArray:
     )
     unseen.attrs = tree.attrs
     law = law_of(unseen)
-    found = law.integrated_rows()
+    alone = given == "nothing"
+    found = law.marginal_row_log_likelihood() if alone else law.integrated_rows()
     values = found.log_density.reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
     coords = {d: x[d].values for d, x in ((s.CHAIN, post), (s.DRAW, post), (s.TIME, panel))}
-    attrs = {"given": law.given, "integration_error": found.total_error}
+    attrs = {"given": "nothing" if alone else law.given, "integration_error": found.total_error}
     return xr.DataArray(values, coords, list(coords), name=s.RETURNS, attrs=attrs)
 
 

@@ -159,6 +159,7 @@ def _facts(tree: xr.DataTree, risk: xr.Dataset) -> list[tuple[str, str]]:
         ),
         ("Missing returns", w.percent(missing)),
         ("Factors", _factors(const) or "none observed"),
+        *_latent(post),
         ("Draws", draws),
         ("Sampler", sampler),
         ("Random seed of the fit", str(attrs.get("random_seed", ""))),
@@ -175,6 +176,16 @@ def _factors(const: xr.Dataset) -> str:
         own = [n for n, f in zip(names, families, strict=True) if f == family]
         parts.append(family if own == [family] else f"{', '.join(own)} ({family})")
     return "; ".join(parts)
+
+
+def _latent(post: xr.Dataset) -> list[tuple[str, str]]:
+    """Return each latent factor with the assets it loads on."""
+    if "loads_on" not in post.coords:
+        return []
+    return [
+        (f"Factor {n}", f"loads on {a}")
+        for n, a in zip(post[s.LATENT].values, post["loads_on"].values, strict=True)
+    ]
 
 
 def _risk_words(risk: xr.Dataset, over: str) -> str:
