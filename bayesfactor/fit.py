@@ -16,10 +16,10 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import ModelError
-from bayesfactor.laws import law_of
 from bayesfactor.laws.alignment import aligned
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.laws.correlation import correlation
+from bayesfactor.laws.rows import own_rows
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel, panel_digests
 from bayesfactor.registry import get_model
@@ -247,14 +247,8 @@ def _panel_attrs(panel: xr.Dataset) -> dict[str, Any]:
 
 
 def _log_likelihood(tree: xr.DataTree) -> xr.Dataset:
-    law = law_of(tree)
-    post = tree[s.POSTERIOR].to_dataset()
-    found = law.integrated_rows()
-    rows = found.log_density.reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
-    attrs = {"given": law.given, "integration_error": found.total_error}
-    time_coord = tree[s.OBSERVED_DATA][s.TIME].values
-    coords = {s.CHAIN: post[s.CHAIN].values, s.DRAW: post[s.DRAW].values, s.TIME: time_coord}
-    return xr.Dataset({s.RETURNS: ((s.CHAIN, s.DRAW, s.TIME), rows)}, coords=coords, attrs=attrs)
+    rows = own_rows(tree)
+    return xr.Dataset({s.RETURNS: rows.drop_attrs()}, attrs=rows.attrs)
 
 
 def _attrs(

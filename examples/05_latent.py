@@ -58,7 +58,7 @@ print(
 
 # %% [markdown]
 # ## Beside an observed market
-# The hybrid model is given the market and finds the theme. Models with and without observed factors are ranked
+# The hybrid model is given the market and finds the theme. Models of either kind are ranked
 # given nothing: by what they foresee, not by what the day's factors tell them.
 
 # %%

@@ -8,7 +8,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.laws import law_of
 
-__all__ = ["row_log_likelihood"]
+__all__ = ["own_rows", "row_log_likelihood"]
 
 
 def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | None = None) -> xr.DataArray:
@@ -57,11 +57,15 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
         }
     )
     unseen.attrs = tree.attrs
-    law = law_of(unseen)
-    alone = given == "nothing"
+    return own_rows(unseen, alone=given == "nothing")
+
+
+def own_rows(tree: xr.DataTree, *, alone: bool = False) -> xr.DataArray:
+    """Return the log density of a tree's own rows, (chain, draw, time); `alone`, given nothing."""
+    law, post = law_of(tree), tree[s.POSTERIOR]
     found = law.marginal_row_log_likelihood() if alone else law.integrated_rows()
     values = found.log_density.reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
-    coords = {d: x[d].values for d, x in ((s.CHAIN, post), (s.DRAW, post), (s.TIME, panel))}
+    coords = {d: post[d].values for d in (s.CHAIN, s.DRAW)} | {s.TIME: tree[s.OBSERVED_DATA][s.TIME].values}
     attrs = {"given": "nothing" if alone else law.given, "integration_error": found.total_error}
     return xr.DataArray(values, coords, list(coords), name=s.RETURNS, attrs=attrs)
 
