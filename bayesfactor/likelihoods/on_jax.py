@@ -12,9 +12,18 @@ from jax.scipy.special import gammaln
 from pytensor.link.jax.dispatch import jax_funcify
 
 from bayesfactor.likelihoods.elliptical import EllipticalLogLikelihood
+from bayesfactor.likelihoods.lowrank import LowRankLogLikelihood
+from bayesfactor.likelihoods.scores import ScoresLogLikelihood, SphericalLogDensity
+from bayesfactor.likelihoods.scores_kernel import TINY
 from bayesfactor.likelihoods.static import StaticLogLikelihood
 
-__all__ = ["elliptical_log_likelihood", "static_log_likelihood"]
+__all__ = [
+    "elliptical_log_likelihood",
+    "lowrank_log_likelihood",
+    "scores_log_likelihood",
+    "spherical_log_density",
+    "static_log_likelihood",
+]
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -47,6 +56,40 @@ def elliptical_log_likelihood(values, seen, location, scale, partial, nu):
     return jnp.where(seen > 0, rows, 0.0).sum()
 
 
+def lowrank_log_likelihood(returns, seen, factors, pattern, alpha, loadings, latent, sigma, nu):
+    """Return the log-likelihood of `lowrank_kernel.lowrank_kernel`, one small matrix for every day."""
+    del pattern
+    here = (seen > 0) / (sigma**2)[:, None]
+    e = jnp.where(seen > 0, returns - alpha[:, None] - loadings @ factors, 0.0)
+    v = latent.T @ (here * e)
+    m = jnp.eye(latent.shape[1]) + jnp.einsum("ik,it,il->tkl", latent, here, latent)
+    chol = jnp.linalg.cholesky(m)
+    u = jax.scipy.linalg.solve_triangular(chol, v.T[:, :, None], lower=True)[:, :, 0]
+    squares = (here * e * e).sum(axis=0) - (u * u).sum(axis=1)
+    log_scale = jnp.log(jnp.diagonal(chol, axis1=1, axis2=2)).sum(axis=1)
+    log_scale += jnp.where(seen > 0, jnp.log(sigma)[:, None], 0.0).sum(axis=0)
+    count = (seen > 0).sum(axis=0)
+    return jnp.where(count > 0, _log_student(squares, nu, count, log_scale), 0.0).sum()
+
+
+def scores_log_likelihood(returns, seen, factors, alpha, loadings, latent, sigma, nu, scores):
+    """Return the log-likelihood of `scores_kernel.scores_kernel`."""
+    stacked = jnp.concatenate([factors, scores / _norms(latent)[:, None]])
+    both = jnp.concatenate([loadings, latent], axis=1)
+    return static_log_likelihood(returns, seen, stacked, alpha, both, sigma, nu)
+
+
+def spherical_log_density(scores, latent, nu):
+    """Return the log density of `scores_kernel.spherical_kernel`."""
+    norm = _norms(latent)
+    squares = ((scores / norm[:, None]) ** 2).sum(axis=0)
+    return _log_student(squares, nu, len(scores), jnp.log(norm).sum()).sum()
+
+
+def _norms(latent):
+    return jnp.sqrt((latent**2).sum(axis=0) + TINY)
+
+
 def _partial_cholesky(partial, n):
     rows, at = [], 0
     for i in range(n):
@@ -60,6 +103,9 @@ def _partial_cholesky(partial, n):
 _LOG_LIKELIHOODS = {
     StaticLogLikelihood: static_log_likelihood,
     EllipticalLogLikelihood: elliptical_log_likelihood,
+    LowRankLogLikelihood: lowrank_log_likelihood,
+    ScoresLogLikelihood: scores_log_likelihood,
+    SphericalLogDensity: spherical_log_density,
 }
 
 

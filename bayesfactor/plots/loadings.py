@@ -42,7 +42,7 @@ def plot_loadings(
     tree : DataTree
         From `bf.fit`.
     factor : str or list of str, optional
-        All factors where not given.
+        All factors where not given, latent ones (`latent-1`, ...) behind the others.
     assets : list of str, optional
         All assets where not given.
     ci_prob : float
@@ -69,13 +69,11 @@ def plot_loadings(
         msg = f"ci_prob lies between 0 and 1; got {ci_prob}."
         raise SchemaError(msg)
     post = tree[s.POSTERIOR].to_dataset()
-    if s.LOADINGS not in post or post.sizes[s.FACTOR] == 0:
-        msg = "plot_loadings needs loadings on observed factors; this model has none."
-        raise SchemaError(msg)
-    factors = chosen(factor, post[s.FACTOR].values, "factor")
+    every = _all_loadings(post)
+    factors = chosen(factor, every[s.FACTOR].values, "factor")
     names = chosen(assets, post[s.ASSET].values, "asset")
     group = tree[s.CONSTANT_DATA].to_dataset()[s.GROUP].sel({s.ASSET: names}).values.astype(str)
-    loadings = post[s.LOADINGS].sel({s.ASSET: names, s.FACTOR: factors})
+    loadings = every.sel({s.ASSET: names, s.FACTOR: factors})
     tail = 0.5 * (1.0 - ci_prob)
     q = loadings.quantile([tail, 0.25, 0.5, 0.75, 1.0 - tail], dim=(s.CHAIN, s.DRAW))
     q = q.transpose("quantile", s.ASSET, s.FACTOR)
@@ -105,7 +103,7 @@ def plot_loadings(
             panel.hlines(y, low, high, color=colour, lw=1.2)
             panel.hlines(y, low_half, high_half, color=colour, lw=3.2)
             panel.scatter(middle, y, s=16, color=colour, zorder=3)
-            if means is not None:
+            if means is not None and name in means[s.FACTOR].values:
                 mean = float(means.sel({s.GROUP: kinds[j], s.FACTOR: name}))
                 panel.vlines(mean, y[0] - 0.5, y[-1] + 0.5, color=colour, lw=1.2, ls=(0, (3, 2)), alpha=0.7)
             ticks += y.tolist()
@@ -117,3 +115,16 @@ def plot_loadings(
         panel.set_xlabel("loading")
         open_frame(panel)
     return axes
+
+
+def _all_loadings(post: xr.Dataset) -> xr.DataArray:
+    """Return loadings on observed factors and then on latent ones."""
+    parts = [post[s.LOADINGS]] if s.LOADINGS in post and post.sizes[s.FACTOR] else []
+    if s.LATENT_LOADINGS in post:
+        latent = post[s.LATENT_LOADINGS].drop_vars("loads_on", errors="ignore")
+        parts.append(latent.rename({s.LATENT: s.FACTOR}))
+    if not parts:
+        msg = "plot_loadings needs loadings on factors; this model has none."
+        raise SchemaError(msg)
+    every: xr.DataArray = xr.concat(parts, s.FACTOR, coords="minimal", compat="override")
+    return every

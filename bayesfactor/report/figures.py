@@ -56,13 +56,14 @@ class Picture:
 def loadings_picture(tree: xr.DataTree, weight: xr.DataArray) -> Picture | None:
     """Return the forest of loadings, of the largest positions where there are many; None without factors."""
     post = tree[s.POSTERIOR]
-    if s.LOADINGS not in post or post.sizes.get(s.FACTOR, 0) == 0:
+    observed = post.sizes.get(s.FACTOR, 0) if s.LOADINGS in post else 0
+    n = observed + (post.sizes[s.LATENT] if s.LATENT_LOADINGS in post else 0)
+    if n == 0:
         return None
     names = weight[s.ASSET].values.astype(str)
     if len(names) > MOST_ASSETS:
         largest = np.argsort(-np.abs(weight.values), kind="stable")[:MOST_ASSETS]
         names = names[np.sort(largest)]
-    n = post.sizes[s.FACTOR]
     groups = tree[s.CONSTANT_DATA].to_dataset()[s.GROUP].sel({s.ASSET: names}).values
     rows, columns = -(-n // PANELS_PER_ROW), min(n, PANELS_PER_ROW)
 
