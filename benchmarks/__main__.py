@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import case, coins, gpu, kernel, real, sampling, scale, selection, start
+from benchmarks import case, coins, gpu, kernel, latent, real, sampling, scale, selection, start
 
 MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any]]]]] = {
     "start": ("Seconds before anything happens", lambda _: start.measure()),
@@ -20,7 +20,11 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
     "refit": ("Another window", lambda _: scale.measure_refit()),
     "sampling": (
         "Smallest bulk ESS per second, 50 x 1000 x 5, 4 x (500 + 500)",
-        lambda a: sampling.measure(a.peer),
+        lambda a: sampling.measure(_peers(a, "sampling")),
+    ),
+    "latent": (
+        "Latent factors, 100 rows held out",
+        lambda a: latent.measure(_peers(a, "latent"), a),
     ),
     "sweep": ("Cost over sizes, 4 x (250 + 250)", lambda _: scale.measure_sweep()),
     "real": ("Real coins", lambda _: real.measure()),
@@ -32,6 +36,8 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
     "gpu": ("The JAX path", lambda _: gpu.measure()),
 }
 ON_REQUEST = ("case", "coins", "gpu")
+PEERS = {"sampling": (tuple(sampling.PEERS), ["nutpie"]), "latent": (latent.PEERS, ["plain", "dfm"])}
+"""Of each measurement that has peers: all, and those it is measured against where none is named."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -43,15 +49,19 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="name",
         help=f"of {', '.join(MEASURES)}; without any, all but case, coins and gpu",
     )
-    parser.add_argument(
-        "--peer", action="append", choices=sampling.PEERS, help="peers of `sampling` (nutpie)"
-    )
+    names = [p for known, _ in PEERS.values() for p in known]
+    helped = "; ".join(f"{name}: {', '.join(known)}" for name, (known, _) in PEERS.items())
+    parser.add_argument("--peer", action="append", choices=[*names, "all"], metavar="P", help=helped)
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the numbers go")
+    latent.add_options(parser)
     chosen = parser.parse_args(arguments)
     unknown = [n for n in chosen.names if n not in MEASURES]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(MEASURES)}")
-    chosen.peer = chosen.peer or ["nutpie"]
+    asked = [known for name, (known, _) in PEERS.items() if name in chosen.names or not chosen.names]
+    strays = [p for p in chosen.peer or () if p != "all" and not any(p in known for known in asked)]
+    if strays:
+        parser.error(f"nothing that is measured has the peers: {', '.join(strays)}; {helped}")
     packages = ("bayesfactor", "pymc", "nutpie", "numba", "numpy")
     record = {"python": platform.python_version(), **{p: version(p) for p in packages}}
     for name in chosen.names or [m for m in MEASURES if m not in ON_REQUEST]:
@@ -62,6 +72,12 @@ def main(arguments: list[str] | None = None) -> None:
         chosen.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
+def _peers(a: argparse.Namespace, name: str) -> list[str]:
+    known, default = PEERS[name]
+    asked = a.peer or default
+    return [p for p in known if p in asked or "all" in asked]
+
+
 def _print(title: str, rows: list[dict[str, Any]]) -> None:
     columns = list(dict.fromkeys(k for row in rows for k in row))
     table = Table(title=title, title_justify="left", box=None)
@@ -69,7 +85,7 @@ def _print(title: str, rows: list[dict[str, Any]]) -> None:
         table.add_column(column, justify="left" if column in ("what", "of") else "right")
     for row in rows:
         table.add_row(*("" if row.get(c) is None else str(row[c]) for c in columns))
-    Console(width=160, file=sys.stdout).print(table, "")
+    Console(width=180, file=sys.stdout).print(table, "")
 
 
 if __name__ == "__main__":

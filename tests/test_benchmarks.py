@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import __main__, kernel, plain, sampling
+from benchmarks import __main__, kernel, latent, plain, sampling
 from benchmarks.timing import market, min_ess
 
 
@@ -31,6 +31,47 @@ def test_measurements_have_a_row_each(monkeypatch):
     assert row["ratio"] == pytest.approx(row["kernel_ms"] / row["numpy_ms"], rel=0.5)
 
 
+def test_the_plain_latent_peer_has_the_priors_of_the_card():
+    import bayesfactor as bf
+
+    panel, _ = latent.simulate(5, 60, 2)
+    own = bf.get_model("latent-t", n_latent=2).build(panel)
+    peer = latent.plain_graph(panel, 2)
+    names = {v.name for v in own.free_RVs}
+    assert {v.name for v in peer.free_RVs} == names | {"scores", "mixing"}
+    point = {k: v + 0.1 for k, v in peer.initial_point().items()}
+    values = []
+    for model in (own, peer):
+        priors = model.compile_logp([v for v in model.free_RVs if v.name in names], mode="FAST_COMPILE")
+        values.append(float(priors({v.name: point[v.name] for v in model.value_vars if v.name in point})))
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
+
+
+def test_rows_held_out_are_scored_by_the_law_that_is_fitted():
+    import bayesfactor as bf
+
+    panel, truth = latent.simulate(5, 80, 2)
+    small = {"draws": 20, "tune": 20, "chains": 2, "random_seed": 1, "progressbar": False}
+    tree = bf.fit(bf.get_model("latent-t", n_latent=2), panel, **small)
+    rows = panel["returns"].transpose("time", "asset").values
+    own = tree["log_likelihood"]["returns"].transpose("chain", "draw", "time").values.reshape(40, 80)
+    np.testing.assert_allclose(latent.log_densities(rows, tree["posterior"].to_dataset()), own, rtol=1e-7)
+    assert latent.log_densities(rows, truth).shape == (1, 80)
+
+
+def test_latent_has_a_row_for_ours_and_the_truth(tmp_path):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    latent.add_options(parser)
+    small = ["--assets", "5", "--days", "160", "--latent", "1", "--draws", "20", "--tune", "20"]
+    rows = latent.measure([], parser.parse_args(small))
+    assert [r["what"] for r in rows] == ["ours, 4 x 20", "truth"]
+    assert rows[0]["ratio"] == rows[0]["total_ratio"] == 1.0
+    latent.measure([], parser.parse_args([*small, "--write-csv", str(tmp_path / "r.csv")]))
+    assert np.loadtxt(tmp_path / "r.csv", delimiter=",", skiprows=1).shape == (60, 5)
+
+
 def test_the_smallest_ess_is_over_everything():
     import xarray as xr
 
@@ -50,3 +91,9 @@ def test_names_are_checked_and_numbers_kept(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         __main__.main(["two"])
     assert "two" in capsys.readouterr().err
+
+
+def test_a_peer_of_another_measurement_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(["sampling", "--peer", "dfm"])
+    assert "dfm" in capsys.readouterr().err
