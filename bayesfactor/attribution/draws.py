@@ -53,7 +53,10 @@ def read_draws(tree: xr.DataTree, *, verb: str) -> Draws:
     post, obs, const = (tree[g].to_dataset() for g in (s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA))
     missing = [v for v in (s.ALPHA, s.LOADINGS) if v not in post]
     if missing:
-        msg = f"{verb} reads {' and '.join(missing)} of the posterior; this model has none."
+        msg = (
+            f"{verb} reads {' and '.join(missing)} of the posterior; this model has none. "
+            "Fit a model with observed factors, such as 'hierarchical-t' or 'hybrid-t'."
+        )
         raise RiskError(msg)
     alpha = post[s.ALPHA].transpose(s.CHAIN, s.DRAW, s.ASSET).values
     loadings = post[s.LOADINGS].transpose(s.CHAIN, s.DRAW, s.ASSET, s.FACTOR).values
