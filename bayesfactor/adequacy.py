@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.laws import law_of
-from bayesfactor.laws.blocks import block_rng, run_blocks
+from bayesfactor.laws.blocks import block_rng, run_blocks, thinned
 from bayesfactor.psis import psis_weights
 
 __all__ = ["STATISTICS", "judge_adequacy", "predictive_checks"]
@@ -70,11 +70,6 @@ def predictive_checks(tree: xr.DataTree) -> xr.Dataset:
     return xr.merge([_tails(tree), _loo_pit(tree)], join="exact", compat="no_conflicts")
 
 
-def _thinned(total: int, at_most: int) -> np.ndarray:
-    """Return at most `at_most` evenly spaced positions among `total`."""
-    return np.unique(np.linspace(0, total - 1, min(total, at_most)).round().astype(int))
-
-
 def _n_draws(tree: xr.DataTree) -> int:
     sizes = tree[s.POSTERIOR].sizes
     return int(sizes[s.CHAIN] * sizes[s.DRAW])
@@ -98,7 +93,7 @@ def _tail_statistics(returns: np.ndarray) -> np.ndarray:
 
 def _tails(tree: xr.DataTree) -> xr.Dataset:
     returns = _in_canonical_order(tree)
-    law = law_of(tree, _thinned(_n_draws(tree), REPLICATES))
+    law = law_of(tree, thinned(_n_draws(tree), REPLICATES))
     entropy = int(tree.attrs.get("random_seed", 0))
     values = returns.values
 
@@ -122,9 +117,9 @@ def _loo_pit(tree: xr.DataTree) -> xr.Dataset:
     returns = _in_canonical_order(tree)
     seen = np.isfinite(returns.values)
     ends = np.cumsum(seen.sum(axis=1))
-    chosen = _thinned(int(ends[-1]), PIT_CELLS)
+    chosen = thinned(int(ends[-1]), PIT_CELLS)
     asset_of = np.searchsorted(ends, chosen, side="right")
-    law = law_of(tree, _thinned(_n_draws(tree), PIT_DRAWS))
+    law = law_of(tree, thinned(_n_draws(tree), PIT_DRAWS))
 
     def work(i: int) -> np.ndarray:
         here = chosen[asset_of == i] - (ends[i] - seen[i].sum())

@@ -14,8 +14,8 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import CompareError, unknown_names
-from bayesfactor.laws import law_of
-from bayesfactor.laws.blocks import run_blocks, slices
+from bayesfactor.laws import law_class, law_of
+from bayesfactor.laws.blocks import run_blocks, slices, thinned
 from bayesfactor.psis import MIN_DRAWS, Loo, good_k, psis_loo, relative_efficiency
 
 __all__ = ["compare"]
@@ -181,7 +181,7 @@ def _check_alike(trees: Mapping[str, xr.DataTree], given: str | None, by: str) -
             msg = f"PSIS-LOO needs at least {MIN_DRAWS} draws; {name!r} has {n_draws}. Fit with more draws."
             raise CompareError(msg)
     for name, tree in trees.items():
-        if by == "observation" and law_of(tree, np.zeros(1, dtype=int)).cells_are_dear:
+        if by == "observation" and law_class(tree).cells_are_dear:
             msg = (
                 f"{name!r} has no closed form for one return given the rest of its day, and importance "
                 "sampling for each would take hours. Use by='time'."
@@ -241,8 +241,7 @@ def _rows(tree: xr.DataTree, given: str) -> tuple[np.ndarray, float]:
     if _given(tree) == given:
         rows = likelihood[s.RETURNS].transpose(s.TIME, s.CHAIN, s.DRAW).values
         return rows.reshape(len(rows), -1), float(likelihood.attrs.get("integration_error", 0.0))
-    n = _n_draws(tree)
-    some = np.linspace(0, n - 1, min(n, MOST_DRAWS)).round().astype(int)
+    some = thinned(_n_draws(tree), MOST_DRAWS)
     integral = law_of(tree, some).marginal_row_log_likelihood()
     return np.ascontiguousarray(integral.log_density.T), integral.total_error
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import ModelError
-from bayesfactor.laws.alignment import aligned
+from bayesfactor.laws.alignment import SCALED, aligned, with_scores
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.laws.correlation import correlation
 from bayesfactor.laws.rows import own_rows
@@ -176,6 +176,7 @@ def _merged(parts: list[xr.Dataset]) -> xr.Dataset:
 
 def _without_axes(prior: xr.Dataset) -> xr.Dataset:
     """Sum log priors over latent factors: after alignment no axis is the one it was sampled as."""
+    prior = prior.drop_vars(SCALED, errors="ignore")  # part of the data's law, not of what was believed
     return prior.map(lambda v: v.sum(s.LATENT) if s.LATENT in v.dims else v)
 
 
@@ -184,9 +185,7 @@ def _posterior(drawn: list[Any], units: Units) -> xr.Dataset:
     merged = _merged([d[s.POSTERIOR].to_dataset() if isinstance(d, xr.DataTree) else d for d in drawn])
     if s.FACTOR_LOCATION in merged:
         merged = _with_correlation(merged)
-    if f"{s.FACTOR_SCORES}_scaled" in merged:
-        length = np.sqrt((merged[s.LATENT_LOADINGS] ** 2).sum(s.ASSET))
-        merged[s.FACTOR_SCORES] = merged[f"{s.FACTOR_SCORES}_scaled"] / length
+    merged = with_scores(merged)
     merged = merged.drop_vars([v for v in merged.data_vars if str(v).endswith(_FREE_FORMS)])
     unused = [d for d in merged.dims if not any(d in v.dims for v in merged.data_vars.values())]
     return _plain_labels(to_original(merged.drop_dims(unused), units))

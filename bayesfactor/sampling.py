@@ -344,7 +344,7 @@ def _compiled_log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
     idata = xr.DataTree.from_dict({s.POSTERIOR: tree[s.POSTERIOR].to_dataset()})
     with model:
         done = pm.stats.compute_log_prior(idata, progressbar=False)
-    return done[s.LOG_PRIOR].to_dataset().drop_attrs().drop_vars(f"{s.FACTOR_SCORES}_scaled", errors="ignore")
+    return done[s.LOG_PRIOR].to_dataset().drop_attrs()
 
 
 def draw_prior(model: Any, draws: int, key: tuple[int, int]) -> xr.DataTree:

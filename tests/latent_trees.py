@@ -6,8 +6,8 @@ import xarray as xr
 from trees import make_tree
 
 from bayesfactor import schema as s
-from bayesfactor.laws import law_of
 from bayesfactor.laws.alignment import aligned
+from bayesfactor.laws.rows import own_rows
 
 __all__ = ["latent_panel", "latent_tree"]
 
@@ -57,16 +57,8 @@ def latent_tree(
     post = post.assign_coords({s.TIME: tree[s.OBSERVED_DATA][s.TIME]} if structure == "scores" else {})
     tree[s.POSTERIOR] = xr.DataTree(aligned(post))
     tree.attrs |= {"structure": structure, "model": "latent, made by hand"}
-    law = law_of(tree)
-    found = law.integrated_rows()
-    coords = {
-        s.CHAIN: np.arange(chains),
-        s.DRAW: np.arange(draws),
-        s.TIME: tree[s.OBSERVED_DATA][s.TIME].values,
-    }
-    rows = {s.RETURNS: ((*dims, s.TIME), found.log_density.reshape(*shape, -1))}
-    attrs = {"given": law.given, "integration_error": found.total_error}
-    tree[s.LOG_LIKELIHOOD] = xr.DataTree(xr.Dataset(rows, coords=coords, attrs=attrs))
+    rows = own_rows(tree)
+    tree[s.LOG_LIKELIHOOD] = xr.DataTree(xr.Dataset({s.RETURNS: rows.drop_attrs()}, attrs=rows.attrs))
     return tree
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.laws import law_of
+from bayesfactor.laws.rows import own_rows
 from bayesfactor.panel import panel_digests
 
 CARD = 'name = "hierarchical-t"\ntitle = "made by hand"\nstructure = "static"\n'
@@ -220,12 +220,8 @@ def _assemble(
         "target_accept": 0.95,
         "sampling_seconds": 0.0,
     }
-    law = law_of(tree)
-    rows = law.row_log_likelihood().reshape(n_chains, n_draws, -1)
-    coords = {s.CHAIN: np.arange(n_chains), s.DRAW: np.arange(n_draws), s.TIME: panel[s.TIME].values}
-    tree[s.LOG_LIKELIHOOD] = xr.DataTree(
-        xr.Dataset({s.RETURNS: ((s.CHAIN, s.DRAW, s.TIME), rows)}, coords=coords, attrs={"given": law.given})
-    )
+    rows = own_rows(tree)
+    tree[s.LOG_LIKELIHOOD] = xr.DataTree(xr.Dataset({s.RETURNS: rows.drop_attrs()}, attrs=rows.attrs))
     return tree
 
 

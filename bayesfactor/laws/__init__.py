@@ -15,7 +15,7 @@ from bayesfactor.laws.lowrank import LowRankLaw
 from bayesfactor.laws.scores import ScoresLaw
 from bayesfactor.laws.static import StaticLaw
 
-__all__ = ["LAWS", "Law", "Moments", "Scenarios", "law_of"]
+__all__ = ["LAWS", "Law", "Moments", "Scenarios", "law_class", "law_of"]
 
 LAWS: Final[dict[str, type[Law]]] = {"static": StaticLaw, "lowrank": LowRankLaw, "scores": ScoresLaw}
 
@@ -23,8 +23,13 @@ LAWS: Final[dict[str, type[Law]]] = {"static": StaticLaw, "lowrank": LowRankLaw,
 def law_of(tree: xr.DataTree, draws: np.ndarray | None = None) -> Law:
     """Return the law of a fitted tree, all draws or those at the flat positions `draws`."""
     s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, verb="this verb")
+    return law_class(tree).from_tree(tree, draws)
+
+
+def law_class(tree: xr.DataTree) -> type[Law]:
+    """Return the kind of law of a fitted tree, without reading a draw."""
     structure = tree.attrs.get("structure")
     if structure not in LAWS:
         msg = f"the tree was fitted with structure {structure!r}; this version knows {', '.join(LAWS)}."
         raise SchemaError(msg)
-    return LAWS[structure].from_tree(tree, draws)
+    return LAWS[structure]

@@ -6,9 +6,20 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.laws.rotation import rotations
 
-__all__ = ["aligned"]
+__all__ = ["SCALED", "aligned", "with_scores"]
+
+SCALED = f"{s.FACTOR_SCORES}_scaled"
+"""What is sampled in place of latent factors: they times the norm of their loadings."""
 
 _NAMED = 3
+
+
+def with_scores(draws: xr.Dataset) -> xr.Dataset:
+    """Return draws with latent factors beside the form they were sampled in, if they were sampled."""
+    if SCALED not in draws:
+        return draws
+    length = np.sqrt((draws[s.LATENT_LOADINGS] ** 2).sum(s.ASSET))
+    return draws.assign({s.FACTOR_SCORES: draws[SCALED] / length})
 
 
 def aligned(posterior: xr.Dataset, method: str = "varimax") -> xr.Dataset:

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-__all__ = ["block_rng", "root_entropy", "run_blocks", "slices"]
+__all__ = ["block_rng", "root_entropy", "run_blocks", "slices", "thinned"]
 
 type Seed = int | np.random.Generator | np.random.SeedSequence | None
 
@@ -16,6 +16,11 @@ def slices(total: int, size: int) -> list[slice]:
     """Cut `range(total)` into consecutive slices of at most `size`."""
     size = max(1, size)
     return [slice(a, min(a + size, total)) for a in range(0, total, size)]
+
+
+def thinned(total: int, at_most: int) -> np.ndarray:
+    """Return at most `at_most` evenly spaced positions among `total`."""
+    return np.unique(np.linspace(0, total - 1, min(total, at_most)).round().astype(int))
 
 
 def run_blocks[T, R](work: Callable[[T], R], blocks: Iterable[T]) -> Iterator[R]:

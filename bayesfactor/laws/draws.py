@@ -152,21 +152,12 @@ class Common:
         covariance = self.factor_scale @ self.factor_scale.swapaxes(-1, -2)
         return covariance * variance_ratio(self.factor_nu)[:, None, None]
 
-    def integrated_rows(self) -> Integral:
-        """Return row log-likelihoods, which are exact here."""
-        rows = self.row_log_likelihood()
-        return Integral(rows, np.zeros_like(rows))
-
     def scores(self, rng: np.random.Generator) -> np.ndarray:
         """Return latent factors of each day given its returns (draw, time, latent)."""
         return np.empty((self.n_draws, self.returns.shape[1], 0))
 
-    def row_log_likelihood(self) -> np.ndarray:
-        """Return (draw, time)."""
-        raise NotImplementedError
-
-    def _elliptical_rows(self, latent: np.ndarray, nu: np.ndarray) -> np.ndarray:
-        """Return log p(r_t) with observed factors integrated out of rows that are elliptical given them."""
+    def _elliptical_rows(self, latent: np.ndarray, nu: np.ndarray) -> Integral:
+        """Return log p(r_t), observed factors integrated out of rows that are elliptical given them."""
         out = np.empty((self.n_draws, self.returns.shape[1]))
         mean, spread = self.factor_centre, self.loadings @ self.factor_scale
 
@@ -176,7 +167,7 @@ class Common:
 
         for _ in run_blocks(work, slices(self.n_draws, 32)):
             pass
-        return out
+        return Integral.exact(out)
 
     def _observed(self, assets: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return asset and time of the observed cells of some assets, asset by asset."""

@@ -77,6 +77,11 @@ class Integral:
     log_density: np.ndarray
     error: np.ndarray
 
+    @classmethod
+    def exact(cls, log_density: np.ndarray) -> "Integral":
+        """Return densities that were not sampled, and hence have no error."""
+        return cls(log_density, np.zeros_like(log_density))
+
     @property
     def total_error(self) -> float:
         """Standard error in nats of a sum over rows of averages over draws.

@@ -178,12 +178,15 @@ class LowRankLaw(Common):
         _log_density(squares, log_det, self.seen.sum(axis=0), self.nu, out)
         return out
 
+    def integrated_rows(self) -> Integral:
+        """Return row log-likelihoods, which are exact here."""
+        return Integral.exact(self.row_log_likelihood())
+
     def marginal_row_log_likelihood(self) -> Integral:
         """Return log p(r_t), observed factors integrated over their own law, exact up to quadrature."""
         if not len(self.factors):
             return self.integrated_rows()
-        rows = self._elliptical_rows(self.latent, self.nu)
-        return Integral(rows, np.zeros_like(rows))
+        return self._elliptical_rows(self.latent, self.nu)
 
     def _cells(self, assets: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return standardised value, log scale and nu of cells given the rest of their day (cell, draw)."""

@@ -14,14 +14,12 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import ModelError
+from bayesfactor.laws.alignment import SCALED
 from bayesfactor.likelihoods import LatentScores, ScoresStudentT
 from bayesfactor.structures.arrays import arrays_of
 from bayesfactor.structures.lowrank import check_latent, create_mean
 
-__all__ = ["SCALED", "build"]
-
-SCALED = f"{s.FACTOR_SCORES}_scaled"
-"""What is sampled in place of latent factors: they times the norm of their loadings."""
+__all__ = ["build"]
 
 
 def build(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]) -> pm.Model:
