@@ -109,7 +109,7 @@ def fit(
         s.POSTERIOR: aligned(_posterior(drawn, units)),
         s.SAMPLE_STATS: _sample_stats(drawn),
         s.LOG_PRIOR: _plain_labels(_without_axes(_merged(prior))),
-        **_data_groups(panel, units),
+        **_data_groups(model, panel, units),
     }
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attrs(model, panel, options, entropy)
@@ -163,7 +163,7 @@ def sample_prior_predictive(
     groups = {
         s.PRIOR: _posterior([d["prior"].to_dataset() for d in drawn], units),
         s.PRIOR_PREDICTIVE: xr.Dataset(predictive).drop_vars([s.GROUP, s.FAMILY], errors="ignore"),
-        **_data_groups(panel, units),
+        **_data_groups(model, panel, units),
     }
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attrs(model, panel, None, entropy)
@@ -184,7 +184,8 @@ def _posterior(drawn: list[Any], units: Units) -> xr.Dataset:
     """Merge the sets of draws, in original units, without the sampler's own forms."""
     merged = _merged([d[s.POSTERIOR].to_dataset() if isinstance(d, xr.DataTree) else d for d in drawn])
     if s.FACTOR_LOCATION in merged:
-        merged = _with_correlation(merged)
+        with_matrix = _with_response if s.FACTOR_PERSISTENCE in merged else _with_correlation
+        merged = with_matrix(merged)
     merged = with_scores(merged)
     merged = merged.drop_vars([v for v in merged.data_vars if str(v).endswith(_FREE_FORMS)])
     unused = [d for d in merged.dims if not any(d in v.dims for v in merged.data_vars.values())]
@@ -199,6 +200,18 @@ def _with_correlation(draws: xr.Dataset) -> xr.Dataset:
     dims = (s.CHAIN, s.DRAW, s.FACTOR, s.FACTOR_OTHER)
     matrix = (dims, correlation(partial, len(names)))
     return draws.assign({s.FACTOR_CORRELATION: matrix}).assign_coords({s.FACTOR_OTHER: names})
+
+
+def _with_response(draws: xr.Dataset) -> xr.Dataset:
+    """Set the responses of factors to those before them, sampled as pairs, into a matrix."""
+    names = draws[s.FACTOR].values
+    row, column = np.tril_indices(len(names), -1)
+    matrix = np.zeros((draws.sizes[s.CHAIN], draws.sizes[s.DRAW], len(names), len(names)))
+    if len(row):
+        matrix[..., row, column] = draws[s.FACTOR_RESPONSE].values
+        draws = draws.drop_vars(s.FACTOR_RESPONSE).drop_vars("pair", errors="ignore")
+    dims = (s.CHAIN, s.DRAW, s.FACTOR, s.FACTOR_OTHER)
+    return draws.assign({s.FACTOR_RESPONSE: (dims, matrix)}).assign_coords({s.FACTOR_OTHER: names})
 
 
 def _plain_labels(data: xr.Dataset) -> xr.Dataset:
@@ -220,7 +233,7 @@ def _group_index(panel: xr.Dataset) -> np.ndarray:
     return np.unique(panel[s.GROUP].values.astype(str), return_inverse=True)[1]
 
 
-def _data_groups(panel: xr.Dataset, units: Units) -> dict[str, xr.Dataset]:
+def _data_groups(model: FactorModel, panel: xr.Dataset, units: Units) -> dict[str, xr.Dataset]:
     attrs = _panel_attrs(panel)
     constant = xr.Dataset(
         {
@@ -228,6 +241,7 @@ def _data_groups(panel: xr.Dataset, units: Units) -> dict[str, xr.Dataset]:
             s.RETURNS_UNIT: ((), units.returns),
             s.FACTOR_UNIT: (s.FACTOR, units.factors),
             "group_index": (s.ASSET, _group_index(panel)),
+            **model.constants(panel),
         },
         coords={c: panel[c] for c in (s.ASSET, s.GROUP)},
     )

@@ -116,6 +116,10 @@ class FactorModel:
         check_span(panel)
         return STRUCTURES[self.structure].build(panel, self.priors, self.options)
 
+    def constants(self, panel: xr.Dataset) -> dict[str, Any]:
+        """Return what else of the panel the law is conditioned on, for `constant_data`."""
+        return STRUCTURES[self.structure].constants(panel, self.options)
+
     def build_factor_law(self, panel: xr.Dataset) -> Any:
         """Return the PyMC model of the factors' own law, sampled apart (see `build`).
 
@@ -128,7 +132,7 @@ class FactorModel:
         if not self.observes_factors:
             msg = f"{self.name} has no observed factors, and hence no law of theirs. Build the returns alone."
             raise ModelError(msg)
-        return STRUCTURES[self.structure].build_factor_law(panel, self.priors)
+        return STRUCTURES[self.structure].build_factor_law(panel, self.priors, self.options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain data, overrides included."""

@@ -27,31 +27,43 @@ __all__ = [
     "FACTOR_BLOCK",
     "FACTOR_CORRELATION",
     "FACTOR_COVARIANCE",
+    "FACTOR_LEVERAGE",
     "FACTOR_LOCATION",
     "FACTOR_MEAN",
+    "FACTOR_NEWS_SHARE",
     "FACTOR_NU",
     "FACTOR_OTHER",
+    "FACTOR_PERSISTENCE",
+    "FACTOR_RESPONSE",
     "FACTOR_RETURNS",
     "FACTOR_SCALE",
+    "FACTOR_SCORED",
     "FACTOR_SCORES",
+    "FACTOR_SHOCKS",
+    "FACTOR_SKEW",
     "FACTOR_UNIT",
     "FACTOR_WEIGHTS",
     "FAMILY",
     "GROUP",
     "GROUP_LOADINGS",
     "HORIZON",
+    "INITIAL_FACTOR_VARIANCE",
+    "INITIAL_VARIANCE",
     "LATENT",
     "LATENT_LOADINGS",
     "LATENT_NU",
     "LATENT_VARIANCE",
     "LEVEL",
+    "LEVERAGE",
     "LOADINGS",
     "LOG_LIKELIHOOD",
     "LOG_PRIOR",
+    "NEWS_SHARE",
     "NU",
     "OBSERVED_DATA",
     "OWN_RESPONSE",
     "PATH",
+    "PERSISTENCE",
     "POSTERIOR",
     "PREDICTIONS",
     "PRIOR",
@@ -62,10 +74,13 @@ __all__ = [
     "ROTATES",
     "SAMPLE_STATS",
     "SCHEMA_VERSION",
+    "SCORED",
     "SIGMA",
+    "SKEW",
     "SPECIFIC",
     "SPECIFIC_NU",
     "SPECIFIC_RETURNS",
+    "SPECIFIC_SKEW",
     "SPECIFIC_VARIANCE",
     "TIME",
     "canonical_order",
@@ -149,6 +164,36 @@ FACTOR_CORRELATION: Final = "factor_correlation"
 """(factor, factor_other) correlation matrix of the factors' law."""
 FACTOR_NU: Final = "factor_nu"
 """Degrees of freedom of the factors' joint law; in predictions (chain, draw, horizon, block)."""
+PERSISTENCE: Final = "persistence"
+"""(asset) how much of a variance's distance from its long run is left a period later."""
+NEWS_SHARE: Final = "news_share"
+"""(asset) share of the persistence that follows the last return; the rest keeps the last variance."""
+LEVERAGE: Final = "leverage"
+"""(asset) news after a fall counts 1 + leverage, after a rise 1 - leverage."""
+SKEW: Final = "skew"
+"""(asset) skew of the innovations' law in (-1, 1), Hansen's lambda; 0 is the symmetric t."""
+FACTOR_PERSISTENCE: Final = "factor_persistence"
+"""(factor) `persistence` of a factor's own shocks."""
+FACTOR_NEWS_SHARE: Final = "factor_news_share"
+"""(factor) `news_share` of a factor's own shocks."""
+FACTOR_LEVERAGE: Final = "factor_leverage"
+"""(factor) `leverage` of a factor's own shocks."""
+FACTOR_SKEW: Final = "factor_skew"
+"""(factor) `skew` of a factor's own shocks; in predictions (chain, draw, horizon, block)."""
+FACTOR_RESPONSE: Final = "factor_response"
+"""(factor, factor_other) response of a factor to those before it on the same day; 0 elsewhere."""
+FACTOR_SHOCKS: Final = "factor_shocks"
+"""(chain, draw, factor, block) what each independent shock moves, where factors share shocks."""
+INITIAL_VARIANCE: Final = "initial_variance"
+"""(asset) variance of the specific return on the first day there is one."""
+INITIAL_FACTOR_VARIANCE: Final = "initial_factor_variance"
+"""(factor) variance of a factor's own shock on the first day."""
+SCORED: Final = "scored"
+"""(asset) 1 where news is the score of the innovation's law, 0 where it is the squared return."""
+FACTOR_SCORED: Final = "factor_scored"
+"""(factor) the same of a factor's own shocks."""
+SPECIFIC_SKEW: Final = "specific_skew"
+"""(chain, draw, horizon, asset) skew of the innovation, 0 for a symmetric law."""
 SPECIFIC_RETURNS: Final = "specific_returns"
 """(chain, draw, path, horizon, asset) simulated specific returns."""
 FACTOR_MEAN: Final = "factor_mean"

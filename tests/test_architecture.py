@@ -51,6 +51,7 @@ ROOMS = {
     "allocate": Room("allocate", "forecast laws ground"),
     "attribution": Room("attribution", "risk laws ground"),
     "latent": Room("latent", "laws ground"),
+    "scoring": Room("scoring", "ground"),
     "keep": Room("keep", "ground"),
     "download": Room("download", "keep ground"),
     "plots": Room("plots", "risk diagnose laws ground"),

@@ -94,14 +94,15 @@ def test_prior_predictive_has_the_schema_and_plausible_sizes(panel, name):
     prior, predictive = tree[s.PRIOR].to_dataset(), tree[s.PRIOR_PREDICTIVE].to_dataset()
     sizes = {"asset": 5, "factor": 2}
     model = bf.get_model(name)
-    observed = (s.LOADINGS, s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION)
+    between = s.FACTOR_RESPONSE if model.structure == "garch" else s.FACTOR_CORRELATION
+    observed = (s.LOADINGS, s.FACTOR_LOCATION, s.FACTOR_SCALE, between)
     for variable in (s.ALPHA, s.SIGMA, *(observed if model.observes_factors else ())):
         assert {d: n for d, n in prior[variable].sizes.items() if d in sizes} == {
             d: n for d, n in sizes.items() if d in prior[variable].dims
         }
     if model.observes_factors:
         assert prior[s.LOADINGS].dims == ("chain", "draw", "asset", "factor")
-    if model.options:
+    if "n_latent" in model.options:
         assert set(prior[s.LATENT_LOADINGS].dims) == {"chain", "draw", "asset", "latent"}
     assert predictive[s.RETURNS].dims == ("chain", "draw", "time", "asset")
     missing = panel[s.RETURNS].isnull().values

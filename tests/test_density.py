@@ -156,7 +156,7 @@ def test_what_has_to_be_compiled_is_compiled_once(monkeypatch):
 
 
 def test_structures_that_ship_need_no_compiler():
-    assert set(STRUCTURES) == {"static", "lowrank", "scores"}, (
+    assert set(STRUCTURES) == {"static", "lowrank", "scores", "garch"}, (
         "a new structure: add its graphs to these tests"
     )
 

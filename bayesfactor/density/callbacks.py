@@ -14,11 +14,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bayesfactor.density.kernels import pool, prior
+from bayesfactor.likelihoods.garch_kernel import garch_kernel
 from bayesfactor.likelihoods.kernels import elliptical_kernel, static_kernel
 from bayesfactor.likelihoods.lowrank_kernel import lowrank_kernel
 from bayesfactor.likelihoods.scores_kernel import scores_kernel, spherical_kernel
 
-__all__ = ["At", "elliptical_logp", "expand", "lowrank_logp", "scores_logp", "static_logp"]
+__all__ = ["At", "elliptical_logp", "expand", "garch_logp", "lowrank_logp", "scores_logp", "static_logp"]
 
 
 class At(IntEnum):
@@ -27,7 +28,7 @@ class At(IntEnum):
     N_CONSTANTS, N_ARGUMENTS, N_ROWS, N_TIMES, N_FACTORS, N_LATENT = range(6)
     TRANSFORM, DENSITY, FIRST, SECOND, WEIGHT = range(6, 11)
     CONSTANTS, LOG_CONSTANTS, SOURCE, FACTOR, SHIFT = range(11, 16)
-    DATA, SEEN, DESIGN, PATTERN = range(16, 20)
+    DATA, SEEN, DESIGN, PATTERN, INITIAL, SCORED = range(16, 22)
 
 
 _SIZE: Final = len(At)
@@ -193,6 +194,41 @@ def lowrank_logp(dim, x_, gradient_, logp_, table):
     _collect(slope, at, b, d_latent.reshape(rows * latent))
     _collect(slope, at, c, d_sigma)
     _collect(slope, at, c + rows, np.array([d_nu]))
+    return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
+
+
+@cfunc(_LOGP, cache=True, error_model="numpy")
+def garch_logp(dim, x_, gradient_, logp_, table):
+    """Log posterior density of returns whose variances follow from the days before, and its gradient."""
+    x, gradient, logp, at = _opened(np.int64(dim), x_, gradient_, logp_, table)
+    value, log_value, slope = _values(x, at)
+    arguments = _arguments(value, at)
+    rows, times, factors = at[At.N_ROWS], at[At.N_TIMES], at[At.N_FACTORS]
+    a, b = rows, rows + rows * factors
+    own = arguments[b:].reshape((6, rows))
+    likelihood, d_alpha, d_loadings, d_sigma, d_persistence, d_news, d_leverage, d_nu, d_skew = garch_kernel(
+        _matrix(at, At.DATA, rows, times),
+        _matrix(at, At.SEEN, rows, times),
+        _matrix(at, At.DESIGN, factors, times),
+        _reals(at, At.INITIAL, rows),
+        _reals(at, At.SCORED, rows),
+        arguments[:a],
+        arguments[a:b].reshape((rows, factors)),
+        own[0],
+        own[1],
+        own[2],
+        own[3],
+        own[4],
+        own[5],
+    )
+    _collect(slope, at, 0, d_alpha)
+    _collect(slope, at, a, d_loadings.reshape(rows * factors))
+    _collect(slope, at, b, d_sigma)
+    _collect(slope, at, b + rows, d_persistence)
+    _collect(slope, at, b + 2 * rows, d_news)
+    _collect(slope, at, b + 3 * rows, d_leverage)
+    _collect(slope, at, b + 4 * rows, d_nu)
+    _collect(slope, at, b + 5 * rows, d_skew)
     return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
 
 

@@ -37,6 +37,7 @@ LIKELIHOODS: Final = {
     "FactorStudentT": Likelihood(callbacks.static_logp, ("design", "seen")),
     "EllipticalColumns": Likelihood(callbacks.elliptical_logp, ("seen",)),
     "LowRankStudentT": Likelihood(callbacks.lowrank_logp, ("design", "pattern", "seen"), has_latent=True),
+    "GarchSkewT": Likelihood(callbacks.garch_logp, ("design", "initial", "scored", "seen")),
     "ScoresStudentT": Likelihood(callbacks.scores_logp, ("design", "seen"), has_latent=True),
 }
 
@@ -91,8 +92,8 @@ class Density:
         A key of `LIKELIHOODS`.
     arguments : Affine
         Of the likelihood, one behind the other.
-    data, seen, design, pattern : ndarray
-        What the likelihood is of; the last two may be empty.
+    data, seen, design, pattern, initial, scored : ndarray
+        What the likelihood is of; the last four may be empty.
     n_latent : int
         Latent factors in the likelihood.
     derived : mapping of str to Affine
@@ -114,6 +115,8 @@ class Density:
     seen: np.ndarray
     design: np.ndarray
     pattern: np.ndarray
+    initial: np.ndarray
+    scored: np.ndarray
     n_latent: int
     derived: Mapping[str, Affine] = field(default_factory=dict)
 
@@ -165,6 +168,8 @@ class Density:
             At.SEEN: self.seen,
             At.DESIGN: self.design,
             At.PATTERN: self.pattern,
+            At.INITIAL: self.initial,
+            At.SCORED: self.scored,
         }
 
     def call(self, x: np.ndarray) -> tuple[int, float, np.ndarray]:
@@ -216,7 +221,8 @@ class Density:
     @property
     def hierarchical(self) -> np.ndarray:
         """Which elements are normal with a scale that is sampled: their form can be chosen."""
-        normal = np.isin(self.density, (kernels.NORMAL, kernels.LOG_NORMAL, kernels.REGULARISED))
+        kinds = (kernels.NORMAL, kernels.LOG_NORMAL, kernels.LOGIT_NORMAL, kernels.REGULARISED)
+        normal = np.isin(self.density, kinds)
         return normal & (self.second < self.n_dim)
 
     def half_centred(self) -> "Density":
@@ -229,6 +235,13 @@ class Density:
         values = self._values(self.start[None])
         start = self._points(values, weight)[0]
         return replace(self, weight=weight, start=start)
+
+    @staticmethod
+    def _unbounded(values: np.ndarray, density: int) -> np.ndarray:
+        """Return what is normal of an element: itself, its logarithm or its log odds."""
+        if density == kernels.LOGIT_NORMAL:
+            return np.log(values) - np.log1p(-values)
+        return np.log(values) if density == kernels.LOG_NORMAL else values
 
     def parametrised(self, points: np.ndarray) -> "Density":
         """Return the same density in the form that suits the data, as a pilot run of it saw them.
@@ -250,7 +263,7 @@ class Density:
         own = chains[:, 1:] if self.n_latent else chains[:, :0]
         weight = self.weight.copy()
         for j in np.flatnonzero(self.hierarchical):
-            u = np.log(values[:, j]) if self.density[j] == kernels.LOG_NORMAL else values[:, j]
+            u = self._unbounded(values[:, j], int(self.density[j]))
             m, scale = self._location_and_scale(values, int(j))
             given = np.column_stack([np.ones_like(m), m, np.log(scale), own])
             left = (u - given @ np.linalg.lstsq(given, u)[0]).var()

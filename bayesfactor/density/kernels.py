@@ -1,6 +1,6 @@
 """One compiled function for any graph of known parts: priors as a table, likelihood as a kernel.
 
-A graph of a card is small in kinds and large in numbers: every free element has one of nine
+A graph of a card is small in kinds and large in numbers: every free element has one of ten
 densities, whose parameters are other elements or constants. So the graph becomes arrays (which
 density, where its parameters stand) and one loop reads them. It is compiled once per machine, not
 once per model.
@@ -9,8 +9,8 @@ The values of all elements lie in one pool, constants behind them: `value` and `
 element stands behind its parameters, so values are made in order and derivatives in reverse.
 
 A normal element with location m and scale s moves in x with u = m + s^(1 - w) (x - w m), where u is
-the value or its logarithm: weight w = 1 is the centred form, w = 0 the non-centred one (Papaspiliopoulos,
-Roberts and Skold 2007, sec. 2; Gorinova, Moore and Hoffman 2020, eq. 4).
+the value, its logarithm or its log odds: weight w = 1 is the centred form, w = 0 the non-centred one
+(Papaspiliopoulos, Roberts and Skold 2007, sec. 2; Gorinova, Moore and Hoffman 2020, eq. 4).
 
 A regularised element has two scales, that of the slab and its own: its precision is the sum of theirs
 (Piironen and Vehtari 2017, eq. 2.8), its location 0. The slab stands where others have their location.
@@ -34,6 +34,7 @@ __all__ = [
     "IDENTITY",
     "JOINT",
     "LOG",
+    "LOGIT_NORMAL",
     "LOG_NORMAL",
     "LOG_ODDS",
     "NORMAL",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 NORMAL, LOG_NORMAL, HALF_NORMAL, EXPONENTIAL, GAMMA, BETA, HALF_CAUCHY, REGULARISED, JOINT = range(9)
+LOGIT_NORMAL = 9
 IDENTITY, LOG, LOG_ODDS = range(3)
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -93,6 +95,9 @@ def _element(density, v, u, rest, a, b, log_b):
     if density == LOG_NORMAL:
         z = (u - a) / b
         return -0.5 * z * z - log_b - _HALF_LOG_2PI - u, -z / b, z / b, (z * z - 1.0) / b
+    if density == LOGIT_NORMAL:
+        z = (u - rest - a) / b
+        return -0.5 * z * z - log_b - _HALF_LOG_2PI - u - rest, -z / b, z / b, (z * z - 1.0) / b
     if density == REGULARISED:
         precision = 1.0 / (a * a) + 1.0 / (b * b)
         pull = v * v - 1.0 / precision
@@ -146,6 +151,8 @@ def prior(x, value, log_value, transform, density, first, second, weight, slope,
         if weight[j] < 1.0:
             w = weight[j]
             m, log_s = location_and_log_scale(density[j], value[a], value[b], log_value[b])
+            if transform[j] == LOG_ODDS:
+                u -= math.log1p(-value[j])
             spread, shrink = math.exp((1.0 - w) * log_s), math.exp(-w * log_s)
             z = (x[j] - w * m) * shrink
             total -= 0.5 * z * z + w * log_s + _HALF_LOG_2PI
@@ -159,6 +166,7 @@ def prior(x, value, log_value, transform, density, first, second, weight, slope,
                 slope[a] += pull * (1.0 - w * spread) + w * z * shrink
                 slope[b] += in_log_scale / value[b]
             continue
+        # log(1 - v): exact in the centred form, where x is the log odds.
         rest = u - x[j]
         logp, dx, da, db = _element(density[j], value[j], u, rest, value[a], value[b], log_value[b])
         gradient[j] = dx + pull

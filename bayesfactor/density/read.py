@@ -28,6 +28,7 @@ class UnreadableGraphError(Exception):
 _DENSITIES: Final = {
     "NormalRV": (kernels.NORMAL, kernels.IDENTITY),
     "LogNormalRV": (kernels.LOG_NORMAL, kernels.LOG),
+    "LogitNormal": (kernels.LOGIT_NORMAL, kernels.LOG_ODDS),
     "HalfNormalRV": (kernels.HALF_NORMAL, kernels.LOG),
     "ExponentialRV": (kernels.EXPONENTIAL, kernels.LOG),
     "GammaRV": (kernels.GAMMA, kernels.LOG),
@@ -104,6 +105,8 @@ def read_density(model: pm.Model) -> Density:
         seen=_numbers(known["seen"]),
         design=_numbers(known["design"]) if "design" in known else np.empty((0, data.shape[1])),
         pattern=_numbers(known["pattern"]) if "pattern" in known else np.empty(0),
+        initial=_numbers(known["initial"]) if "initial" in known else np.empty(0),
+        scored=_numbers(known["scored"]) if "scored" in known else np.empty(0),
         n_latent=affine[2].source.shape[1] if LIKELIHOODS[likelihood].has_latent else 0,
         derived={d.name: pool.affine() for d in model.deterministics},
     )
@@ -183,7 +186,10 @@ class _Pool:
             # A source is needed to point at; a constant of 1 keeps inf out of the product.
             return Affine(np.full(shift.shape, self._constant(1.0)), np.zeros(shift.shape), shift)
         factor = one - zero
-        source = np.rint((number - zero) / factor).astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            source = np.rint((number - zero) / factor)
+        # An element that is multiplied by 0 still points at something.
+        source = np.where(factor != 0.0, source, self._constant(1.0)).astype(np.int64)
         return Affine(source, factor, zero)
 
     def places(self, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,13 +11,19 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws.contract import Law, Moments, Scenarios
+from bayesfactor.laws.garch import GarchLaw
 from bayesfactor.laws.lowrank import LowRankLaw
 from bayesfactor.laws.scores import ScoresLaw
 from bayesfactor.laws.static import StaticLaw
 
 __all__ = ["LAWS", "Law", "Moments", "Scenarios", "law_class", "law_of"]
 
-LAWS: Final[dict[str, type[Law]]] = {"static": StaticLaw, "lowrank": LowRankLaw, "scores": ScoresLaw}
+LAWS: Final[dict[str, type[Law]]] = {
+    "static": StaticLaw,
+    "lowrank": LowRankLaw,
+    "scores": ScoresLaw,
+    "garch": GarchLaw,
+}
 
 
 def law_of(tree: xr.DataTree, draws: np.ndarray | None = None) -> Law:

@@ -57,6 +57,15 @@ class Moments:
         The block of each factor.
     joint : int
         The block whose mixing the innovations share, -1 where they have their own.
+    shocks : ndarray (draw, factor, block), optional
+        Where every block is one shock with unit weight on its own factor and others besides:
+        factors are `factor_mean` + shocks @ u, u independent. None: blocks are groups of factors.
+    factor_skew : ndarray (draw, horizon, block), optional
+    specific_skew : ndarray (draw, horizon, asset), optional
+        Of Hansen's skewed t. None: symmetric laws.
+    chained : bool
+        Whether what happens in one period changes the variances of later ones. Their expectations are
+        still exact, the independence of periods is not.
     """
 
     alpha: np.ndarray
@@ -70,6 +79,10 @@ class Moments:
     own_response: np.ndarray
     block: np.ndarray
     joint: int = -1
+    shocks: np.ndarray | None = None
+    factor_skew: np.ndarray | None = None
+    specific_skew: np.ndarray | None = None
+    chained: bool = False
 
     @property
     def n_draws(self) -> int:
@@ -83,8 +96,15 @@ class Moments:
 
     def take(self, draws: np.ndarray) -> "Moments":
         """Return the same law for some of the draws."""
-        names = [f for f in self.__dataclass_fields__ if f not in ("own_weights", "block", "joint")]
+        fixed = ("own_weights", "block", "joint", "chained")
+        names = [f for f in self.__dataclass_fields__ if f not in fixed and getattr(self, f) is not None]
         return replace(self, **{f: getattr(self, f)[draws] for f in names})
+
+    @property
+    def elliptical(self) -> bool:
+        """Whether the loss given a draw is a sum of independent symmetric t's."""
+        skewed = self.factor_skew is not None or self.specific_skew is not None
+        return not (skewed or (self.chained and self.horizon > 1))
 
 
 class Law(Protocol):

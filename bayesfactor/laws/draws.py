@@ -19,7 +19,7 @@ from bayesfactor.laws.own import own_weights
 from bayesfactor.laws.student import variance_ratio
 from bayesfactor.laws.woodbury import patterns
 
-__all__ = ["Common", "Reader"]
+__all__ = ["Common", "Reader", "reader"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,44 @@ class Reader:
     Parameters
     ----------
     posterior : Dataset
+    constant, observed : Dataset
+    order : ndarray (asset)
+        Takes the panel's assets to canonical order.
     flat : callable
         `flat(name, *dims)` returns draws (draw, *dims), assets in canonical order.
     """
 
     posterior: xr.Dataset
+    constant: xr.Dataset
+    observed: xr.Dataset
+    order: np.ndarray
     flat: Callable[..., np.ndarray]
+
+    def rows(self, data: xr.Dataset, name: str, dim: str) -> np.ndarray:
+        """Return a variable (dim, time) of some data in one piece, assets in canonical order."""
+        values = data[name].transpose(dim, s.TIME).values
+        return np.ascontiguousarray(values[self.order] if dim == s.ASSET else values, dtype="float64")
+
+    @property
+    def floor(self) -> bool:
+        """Whether simulated returns below -1 are floored (simple returns)."""
+        return self.observed.attrs.get("returns_kind", "simple") == "simple"
+
+
+def reader(tree: xr.DataTree, draws: np.ndarray | None = None) -> Reader:
+    """Return what reads all draws of a tree, or those at the flat positions `draws`."""
+    post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
+    order = s.canonical_order(obs[s.ASSET])
+
+    def flat(name: str, *dims: str) -> np.ndarray:
+        values = post[name].transpose(s.CHAIN, s.DRAW, *dims).values
+        values = values.reshape(-1, *values.shape[2:])
+        values = values if draws is None else values[draws]
+        if dims[:1] == (s.ASSET,):
+            values = values[:, order]
+        return np.ascontiguousarray(values, dtype="float64")
+
+    return Reader(post, const, obs, order, flat)
 
 
 @njit(cache=True, nogil=True)
@@ -84,17 +116,8 @@ class Common:
     @staticmethod
     def read(tree: xr.DataTree, draws: np.ndarray | None = None) -> dict[str, Any]:
         """Return the fields by name, and under `reader` what reads further variables."""
-        post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
-        order = s.canonical_order(obs[s.ASSET])
-
-        def flat(name: str, *dims: str) -> np.ndarray:
-            values = post[name].transpose(s.CHAIN, s.DRAW, *dims).values
-            values = values.reshape(-1, *values.shape[2:])
-            values = values if draws is None else values[draws]
-            if dims[:1] == (s.ASSET,):
-                values = values[:, order]
-            return np.ascontiguousarray(values, dtype="float64")
-
+        read = reader(tree, draws)
+        post, const, flat = read.posterior, read.constant, read.flat
         alpha = flat(s.ALPHA, s.ASSET)
         n = len(alpha)
         found = {
@@ -112,13 +135,13 @@ class Common:
             if s.FACTOR_NU in post:
                 found["factor_nu"] = flat(s.FACTOR_NU)
         return found | {
-            "returns": np.ascontiguousarray(obs[s.RETURNS].transpose(s.ASSET, s.TIME).values[order]),
-            "factors": np.ascontiguousarray(const[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values),
+            "returns": read.rows(read.observed, s.RETURNS, s.ASSET),
+            "factors": read.rows(const, s.FACTOR_RETURNS, s.FACTOR),
             "alpha": alpha,
             "sigma": flat(s.SIGMA, s.ASSET),
-            "own_weights": own_weights(const, order),
-            "floor": obs.attrs.get("returns_kind", "simple") == "simple",
-            "reader": Reader(post, flat),
+            "own_weights": own_weights(const, read.order),
+            "floor": read.floor,
+            "reader": read,
         }
 
     @property

@@ -1,6 +1,7 @@
 """The laws as PyMC distributions, with fused value-and-gradient kernels."""
 
 from bayesfactor.likelihoods.elliptical import EllipticalColumns
+from bayesfactor.likelihoods.garch import GarchSkewT
 from bayesfactor.likelihoods.lowrank import LowRankNormal, LowRankStudentT
 from bayesfactor.likelihoods.scores import LatentScores, ScoresStudentT
 from bayesfactor.likelihoods.static import FactorNormal, FactorStudentT
@@ -9,6 +10,7 @@ __all__ = [
     "EllipticalColumns",
     "FactorNormal",
     "FactorStudentT",
+    "GarchSkewT",
     "LatentScores",
     "LowRankNormal",
     "LowRankStudentT",

@@ -29,16 +29,22 @@ class Structure:
         Prior slots a card must and may fill.
     options : mapping of str to int
         Whole numbers a card may set, such as `n_latent`, and what they are if it does not.
+    factor_law : str
+        The file whose `build_factor_law(panel, priors, options)` returns the graph of the factors' own law.
+    factor_slots : tuple of str
+        Prior slots that a card with observed factors must fill for it.
     """
 
     module: str
     required: tuple[str, ...]
     optional: tuple[str, ...]
     options: Mapping[str, int] = field(default_factory=dict)
+    factor_law: str = "factor_law"
+    factor_slots: tuple[str, ...] = (s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION)
 
     def missing(self, priors: Mapping[str, Any]) -> list[str]:
         """Return the slots that a card with these slots still has to fill."""
-        needed = (*self.required, *(_FACTOR_LAW if s.LOADINGS in priors else ()))
+        needed = (*self.required, *(self.factor_slots if s.LOADINGS in priors else ()))
         return [x for x in dict.fromkeys(needed) if x not in priors]
 
     def build(self, panel: xr.Dataset, priors: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -46,13 +52,30 @@ class Structure:
         module = import_module(f"bayesfactor.structures.{self.module}")
         return module.build(panel, priors, {**self.options, **options})
 
-    def build_factor_law(self, panel: xr.Dataset, priors: Mapping[str, Any]) -> Any:
+    def build_factor_law(
+        self, panel: xr.Dataset, priors: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Any:
         """Return the `pm.Model` of the factors' own law."""
-        return import_module("bayesfactor.structures.factor_law").build_factor_law(panel, priors)
+        module = import_module(f"bayesfactor.structures.{self.factor_law}")
+        return module.build_factor_law(panel, priors, {**self.options, **options})
+
+    def constants(self, panel: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what else of a panel its law is conditioned on, in original units, as variables."""
+        module = import_module(f"bayesfactor.structures.{self.module}")
+        found = getattr(module, "constants", None)
+        return found(panel, {**self.options, **options}) if found else {}
 
 
 _FACTOR_LAW: Final = (s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION)
 _LOADINGS: Final = ("group_alpha", "group_loadings", "loadings_scale", "loadings_slab")
+
+_GARCH: Final = (s.PERSISTENCE, s.NEWS_SHARE, s.NU)
+_FACTOR_GARCH: Final = (
+    s.FACTOR_LOCATION,
+    s.FACTOR_SCALE,
+    s.FACTOR_RESPONSE,
+    *(f"factor_{x}" for x in _GARCH),
+)
 
 STRUCTURES: Final[dict[str, Structure]] = {
     "static": Structure(
@@ -71,5 +94,13 @@ STRUCTURES: Final[dict[str, Structure]] = {
         required=(s.ALPHA, s.LATENT_LOADINGS, s.SIGMA, s.NU),
         optional=(s.LATENT_NU, s.LOADINGS, *_FACTOR_LAW, s.FACTOR_NU, *_LOADINGS),
         options={"n_latent": 1},
+    ),
+    "garch": Structure(
+        "garch",
+        required=(s.ALPHA, s.LOADINGS, s.SIGMA, *_GARCH),
+        optional=(s.LEVERAGE, s.SKEW, *_FACTOR_GARCH, s.FACTOR_LEVERAGE, s.FACTOR_SKEW, *_LOADINGS),
+        options={"score_assets": 0, "score_factors": 0},
+        factor_law="garch",
+        factor_slots=_FACTOR_GARCH,
     ),
 }

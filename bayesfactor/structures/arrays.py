@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.structures import factor_law
 from bayesfactor.structures.priors import PriorSet
 from bayesfactor.structures.units import units_of
 
@@ -52,5 +51,5 @@ def arrays_of(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) -> Arra
         returns=np.where(seen, returns, 0.0) / units.returns,
         seen=seen.astype("float64"),
         factors=factors / units.factors[:, None],
-        priors=PriorSet({k: v for k, v in specs.items() if k not in factor_law.SLOTS}, index),
+        priors=PriorSet({k: v for k, v in specs.items() if not k.startswith("factor_")}, index),
     )

@@ -19,15 +19,17 @@ from bayesfactor.likelihoods import EllipticalColumns
 from bayesfactor.structures.priors import PriorSet, parse_prior
 from bayesfactor.structures.units import units_of
 
-__all__ = ["SLOTS", "build_factor_law"]
-
-SLOTS = (s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION, s.FACTOR_NU)
+__all__ = ["build_factor_law"]
 
 
 _PARTIAL = f"{s.FACTOR_CORRELATION}_partial"
 
 
-def build_factor_law(panel: xr.Dataset, specs: Mapping[str, Mapping[str, Any]]) -> pm.Model:
+def build_factor_law(
+    panel: xr.Dataset,
+    specs: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Any],  # noqa: ARG001 - this law has none
+) -> pm.Model:
     """Return the graph of f_t ~ multivariate t(nu, location, scale), normal without `factor_nu`."""
     units = units_of(panel)
     factors = np.ascontiguousarray(panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values)

@@ -2,8 +2,9 @@
 
 A card's slot holds the dictionary form of `pymc_extras.prior.Prior`; nesting is hierarchy. The
 location of a nested prior is named `<slot>_mean` and its scale `<slot>_sd` (`_log_mean` and
-`_log_sd` under a LogNormal). A slot `group_<x>` centres `<x>` on the value of the asset's group. A slot
-`<x>_scale` is the one scale of `<x>`, of its groups' values and of their mean, which `<x>_slab` regularises.
+`_log_sd` under a LogNormal, `_logit_mean` and `_logit_sd` under a LogitNormal). A slot `group_<x>`
+centres `<x>` on the value of the asset's group. A slot `<x>_scale` is the one
+scale of `<x>`, of its groups' values and of their mean, which `<x>_slab` regularises.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from bayesfactor.likelihoods.regularised import RegularisedNormal
 __all__ = ["PriorSet", "parse_prior"]
 
 _SUFFIX = {"mu": "mean", "sigma": "sd"}
+_SCALE = {"LogNormal": "log_", "LogitNormal": "logit_"}
 
 
 def _above_two(x: Any) -> Any:
@@ -27,7 +29,14 @@ def _above_two(x: Any) -> Any:
     return 2.0 + x
 
 
-register_tensor_transform("above_two", _above_two)
+def _either_sign(x: Any) -> Any:
+    """Stretch a variable in (0, 1) to (-1, 1): a skew, a leverage."""
+    return 2.0 * x - 1.0
+
+
+_TRANSFORMS = {"above_two": _above_two, "either_sign": _either_sign}
+for _name, _transform in _TRANSFORMS.items():
+    register_tensor_transform(_name, _transform)
 
 
 def parse_prior(slot: str, spec: Mapping[str, Any]) -> Prior:
@@ -149,9 +158,20 @@ class PriorSet:
 def _create(prior: Prior, name: str, root: str) -> Any:
     """Create `name` and what stands above it; hyperparameters are named after `root`."""
     parameters = {p: _parameter(prior, name, p, root) for p in prior.parameters}
+    if prior.distribution == "LogitNormal":
+        return _logit_normal(prior, name, parameters)
     flat = Prior(prior.distribution, centered=prior.centered, transform=prior.transform, **parameters)
     flat.dims = prior.dims
     return flat.create_variable(name)
+
+
+def _logit_normal(prior: Prior, name: str, parameters: Mapping[str, Any]) -> Any:
+    """Create a logit-normal that is sampled as its log odds: PyMC's own has no transform."""
+    odds = pm.distributions.transforms.logodds
+    if prior.transform is None:
+        return pm.LogitNormal(name, **parameters, dims=prior.dims, default_transform=odds)
+    raw = pm.LogitNormal(f"{name}_raw", **parameters, dims=prior.dims, default_transform=odds)
+    return pm.Deterministic(name, _TRANSFORMS[prior.transform](raw), dims=prior.dims)
 
 
 def _parameter(prior: Prior, name: str, parameter: str, root: str) -> Any:
@@ -161,7 +181,7 @@ def _parameter(prior: Prior, name: str, parameter: str, root: str) -> Any:
     if not isinstance(value, Prior):
         return value
     suffix = _SUFFIX.get(parameter, parameter)
-    log = "log_" if prior.distribution == "LogNormal" else ""
+    log = _SCALE.get(prior.distribution, "")
     # A group's spread belongs to the group; its centre is the centre of everything.
     owner = root if parameter == "mu" else name
     variable = _create(value, f"{owner}_{log}{suffix}", f"{owner}_{log}{suffix}")

@@ -52,6 +52,7 @@ def to_original(posterior: xr.Dataset, units: Units) -> xr.Dataset:
     (such as the shape of a Gamma), is left as it is.
     """
     factor = xr.DataArray(units.factors, dims=s.FACTOR)
+    other = xr.DataArray(units.factors, dims=s.FACTOR_OTHER)
     scales: dict[str, tuple[Any, str]] = {
         s.ALPHA: (units.returns, "fraction per period"),
         s.LOADINGS: (units.returns / factor, "return per unit of factor"),
@@ -59,6 +60,7 @@ def to_original(posterior: xr.Dataset, units: Units) -> xr.Dataset:
         s.SIGMA: (units.returns, "fraction per period"),
         s.FACTOR_LOCATION: (factor, "factor unit per period"),
         s.FACTOR_SCALE: (factor, "factor unit per period"),
+        s.FACTOR_RESPONSE: (factor / other, "factor unit per factor unit"),
     }
     out = {}
     for name, values in posterior.data_vars.items():
@@ -78,7 +80,7 @@ def to_original(posterior: xr.Dataset, units: Units) -> xr.Dataset:
 
 def _stem_and_kind(name: str) -> tuple[str, str]:
     stem = name.removeprefix("group_")
-    for kind in ("log_mean", "log_sd", "mean", "sd"):
+    for kind in ("logit_mean", "logit_sd", "log_mean", "log_sd", "mean", "sd"):
         if stem.endswith(f"_{kind}"):
             return stem.removesuffix(f"_{kind}"), kind
     for known in (s.ALPHA, s.LOADINGS, s.LATENT_LOADINGS, s.SIGMA, s.FACTOR_LOCATION, s.FACTOR_SCALE):

@@ -1,0 +1,335 @@
+"""What one posterior draw of the factor GARCH says about data (numpy and numba only).
+
+r_it = alpha_i + sum_k beta_ik f_kt + e_it, e_it = sqrt(h_it) z_it with z standardised (skewed) t and
+
+    h_i,t+1 = sigma_i^2 (1 - p_i) + p_i ((1 - s_i) h_it + s_i news_it)
+
+(see `GarchSkewT`). Factor k is a series of the same kind given factors 1, ..., k - 1, so that factors are
+shocks u with variances of their own, f = M (location + u), M = (I - response)^-1. Cells with NaN contribute
+nothing and leave the variance to its mean. Densities of a day are given the days before and its factors.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import ModelError
+from bayesfactor.laws import skewed
+from bayesfactor.laws.blocks import run_blocks, slices
+from bayesfactor.laws.contract import Moments, Scenarios
+from bayesfactor.laws.draws import Reader, reader
+from bayesfactor.laws.garch_days import filter_days, simulate_days
+from bayesfactor.laws.integrate import Integral
+from bayesfactor.laws.own import add_up, own_weights
+
+__all__ = ["GarchLaw"]
+
+_NONE = np.zeros((0, 0, 0))
+
+
+@dataclass(frozen=True)
+class Series:
+    """Series with variances of their own: the specific returns of assets, or the factors' shocks.
+
+    Parameters
+    ----------
+    location : ndarray (draw, series)
+    response : ndarray (draw, series, factor)
+        To the factors of the same day.
+    own : ndarray (draw, 8, series)
+        sigma, persistence, news share, leverage, nu, skew, and a and b of `skewed.shape`.
+    scored : ndarray (series)
+    initial : ndarray (series)
+    """
+
+    location: np.ndarray
+    response: np.ndarray
+    own: np.ndarray
+    scored: np.ndarray
+    initial: np.ndarray
+
+    def block(self, draws: slice, series: slice = slice(None)) -> "Series":
+        """Return some draws of some series."""
+        return Series(
+            np.ascontiguousarray(self.location[draws, series]),
+            np.ascontiguousarray(self.response[draws, series]),
+            np.ascontiguousarray(self.own[draws, :, series]),
+            self.scored[series],
+            self.initial[series],
+        )
+
+    def filter(
+        self,
+        values: np.ndarray,
+        factors: np.ndarray,
+        state: "State",
+        *,
+        by_series: bool = False,
+        keep: bool = False,
+    ) -> tuple["State", np.ndarray, np.ndarray, np.ndarray]:
+        """Return the state after some days, log densities, and where wanted residuals and variances."""
+        n_draws, n = self.location.shape
+        n_times = values.shape[1]
+        cells = np.zeros((n_draws, n if by_series else 1, n_times))
+        shape = (n_draws, n, n_times) if keep else (0, 0, 0)
+        residuals, path = np.empty(shape), np.empty(shape)
+        after = State(state.variance.copy(), state.started.copy())
+        filter_days(
+            values, factors, self.location, self.response, self.scored, self.own,
+            after.started, after.variance, cells, residuals, path,
+        )  # fmt: skip
+        return after, cells, residuals, path
+
+    @property
+    def first(self) -> "State":
+        """The state before any day."""
+        shape = self.location.shape
+        return State(np.broadcast_to(self.initial, shape).copy(), np.zeros(shape[1], dtype=bool))
+
+    def expected(self, variance: np.ndarray, horizon: int) -> np.ndarray:
+        """Return E[h] of the next periods (draw, horizon, series)."""
+        sigma, persistence, share, leverage, nu, skew = self.own.swapaxes(0, 1)[:6]
+        chance, square = skewed.below_zero(nu, skew)
+        # News is h times (1 - leverage) E[x] + 2 leverage E[x; z < 0], x being z^2 or the score: the score's
+        # part below 0 is the chance of being there, because no change of scale changes that.
+        falls = np.where(self.scored > 0.0, chance, square)
+        drag = persistence * (1.0 - share + share * (1.0 - leverage + 2.0 * leverage * falls))
+        out = np.empty((len(variance), horizon, variance.shape[1]))
+        out[:, 0] = variance
+        for h in range(1, horizon):
+            out[:, h] = sigma**2 * (1.0 - persistence) + drag * out[:, h - 1]
+        return out
+
+
+@dataclass(frozen=True)
+class State:
+    """Variances of the next day (draw, series), and which series have begun."""
+
+    variance: np.ndarray
+    started: np.ndarray
+
+
+@dataclass(frozen=True)
+class GarchLaw:
+    """The draws of one GARCH fit, flattened over (chain, draw), in original units.
+
+    Parameters
+    ----------
+    returns : ndarray (asset, time)
+    factors : ndarray (factor, time)
+    assets, shocks : Series
+    own_weights : ndarray (factor, asset) or (0, asset)
+    floor : bool
+    now : tuple of State, optional
+        Where assets and shocks stand after the last day; filtered from the first day if not given.
+    """
+
+    given: ClassVar[str] = "past"
+    cells_are_dear: ClassVar[bool] = False
+
+    returns: np.ndarray
+    factors: np.ndarray
+    assets: Series
+    shocks: Series
+    own_weights: np.ndarray
+    floor: bool
+    now: tuple[State, State] | None = None
+
+    @classmethod
+    def from_tree(cls, tree: xr.DataTree, draws: np.ndarray | None = None) -> "GarchLaw":
+        """Read the law off a tree."""
+        read = reader(tree, draws)
+        order = read.order
+        response = read.flat(s.FACTOR_RESPONSE, s.FACTOR, s.FACTOR_OTHER)
+        const = read.constant
+        assets = Series(
+            read.flat(s.ALPHA, s.ASSET),
+            read.flat(s.LOADINGS, s.ASSET, s.FACTOR),
+            _own(read, "", s.ASSET, s.SIGMA),
+            const[s.SCORED].values[order].astype(float),
+            const[s.INITIAL_VARIANCE].values[order].astype(float),
+        )
+        shocks = Series(
+            read.flat(s.FACTOR_LOCATION, s.FACTOR),
+            response,
+            _own(read, "factor_", s.FACTOR, s.FACTOR_SCALE),
+            const[s.FACTOR_SCORED].values.astype(float),
+            const[s.INITIAL_FACTOR_VARIANCE].values.astype(float),
+        )
+        return cls(
+            returns=read.rows(read.observed, s.RETURNS, s.ASSET),
+            factors=read.rows(const, s.FACTOR_RETURNS, s.FACTOR),
+            assets=assets,
+            shocks=shocks,
+            own_weights=own_weights(const, order),
+            floor=read.floor,
+        )
+
+    @property
+    def n_draws(self) -> int:
+        """Number of posterior draws."""
+        return self.assets.location.shape[0]
+
+    @cached_property
+    def _filtered(self) -> tuple[tuple[State, State], np.ndarray]:
+        """Where everything stands after the last day, and log densities of the days (draw, time)."""
+        none = State(np.empty((0, 0)), np.empty(0, dtype=bool))
+        states, rows = [none, none], np.empty((self.n_draws, self.returns.shape[1]))
+        for which, (series, values) in enumerate(((self.assets, self.returns), (self.shocks, self.factors))):
+            variance = np.empty(series.location.shape)
+
+            def work(
+                b: slice, series: Series = series, values: np.ndarray = values
+            ) -> tuple[slice, State, np.ndarray]:
+                part = series.block(b)
+                after, cells, _, _ = part.filter(values, self.factors, part.first)
+                return b, after, cells[:, 0]
+
+            for b, after, cells in run_blocks(work, slices(self.n_draws, 64)):
+                variance[b] = after.variance
+                if which == 0:
+                    rows[b] = cells
+                states[which] = State(variance, after.started)
+        return (states[0], states[1]), rows
+
+    @property
+    def state(self) -> tuple[State, State]:
+        """Where assets and shocks stand after the last day."""
+        return self._filtered[0] if self.now is None else self.now
+
+    def advance(self, returns: np.ndarray, factors: np.ndarray, weights: np.ndarray) -> "GarchLaw":
+        """Return the law some days later: rows (asset, time), (factor, time) and the last own weights W.
+
+        Bit by bit what the law would be had it seen all days at once.
+        """
+        assets, shocks = self.state
+        now = (
+            self.assets.filter(returns, factors, assets)[0],
+            self.shocks.filter(factors, factors, shocks)[0],
+        )
+        return replace(self, returns=returns, factors=factors, own_weights=weights, now=now)
+
+    @cached_property
+    def mixing(self) -> np.ndarray:
+        """What each shock moves: M (draw, factor, shock)."""
+        return np.linalg.inv(np.eye(len(self.factors)) - self.shocks.response)
+
+    @cached_property
+    def ahead(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Alpha, loadings and response G that make the future add up."""
+        return add_up(self.own_weights, self.assets.location, self.assets.response)
+
+    def row_log_likelihood(self) -> np.ndarray:
+        """Return log p(r_t | days before, factors of day t) (draw, time)."""
+        self._refuse_if_moved()
+        return self._filtered[1]
+
+    def integrated_rows(self) -> Integral:
+        """Return the same: there is no integral in it."""
+        return Integral.exact(self.row_log_likelihood())
+
+    def marginal_row_log_likelihood(self) -> Integral:
+        """Refuse: a day that the days before are known of is not given nothing."""
+        msg = (
+            "rows of a model with volatility dynamics are given the past; there is no density given nothing. "
+            "Compare such models by bf.backtest, or by az.lfo_cv through bf.FactorModelWrapper."
+        )
+        raise ModelError(msg)
+
+    def scores(self, rng: np.random.Generator) -> np.ndarray:
+        """Return latent factors: there are none (draw, time, 0)."""
+        return np.empty((self.n_draws, self.returns.shape[1], 0))
+
+    def _cells(self, assets: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return asset and time of observed cells; (cell, draw) log density, residual and variance."""
+        self._refuse_if_moved()
+        part = self.assets.block(slice(None), assets)
+        values = self.returns[assets]
+        rows, times = np.nonzero(np.isfinite(values))
+        _, density, residuals, path = part.filter(values, self.factors, part.first, by_series=True, keep=True)
+        if len(values) == 1:
+            density = density.reshape(path.shape)
+        return rows, times, density[:, rows, times].T, residuals[:, rows, times].T, path[:, rows, times].T
+
+    def cell_log_likelihood(self, assets: slice, cells: np.ndarray | None = None) -> np.ndarray:
+        """Return log p(r_it | days before, factors of day t) for observed cells (cell, draw)."""
+        out = self._cells(assets)[2]
+        return out if cells is None else out[cells]
+
+    def pit(self, assets: slice, cells: np.ndarray) -> np.ndarray:
+        """Return P(a return <= the observed one | days before, factors of the day), (len(cells), draw)."""
+        rows, _, _, residuals, path = self._cells(assets)
+        own = self.assets.own[:, :, assets]
+        at = rows[cells]
+        return skewed.cdf(residuals[cells] / np.sqrt(path[cells]), own[:, 4, at].T, own[:, 5, at].T)
+
+    def replicate(self, rng: np.random.Generator, assets: slice) -> np.ndarray:
+        """Draw each observed cell of some assets anew given the days before and its factors, (cell, draw)."""
+        rows, times, _, residuals, path = self._cells(assets)
+        own = self.assets.own[:, :, assets][:, :, rows].transpose(1, 2, 0)
+        mean = self.returns[assets][rows, times][:, None] - residuals
+        nu, skew, a, b = own[4], own[5], own[6], own[7]
+        y = np.abs(rng.standard_normal(mean.shape)) * np.sqrt(0.5 * (nu - 2.0) / rng.standard_gamma(0.5 * nu))
+        left = rng.random(mean.shape) < 0.5 * (1.0 - skew)
+        return mean + np.sqrt(path) * (np.where(left, skew - 1.0, 1.0 + skew) * y - a) / b
+
+    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
+        """Draw one future of `horizon` periods for each posterior draw in `draws`."""
+        alpha, loadings, response = (x[draws] for x in self.ahead)
+        assets, shocks = self.state
+        f = np.empty((len(alpha), horizon, len(self.factors)))
+        e = np.empty((len(alpha), horizon, alpha.shape[1]))
+        floored = simulate_days(
+            rng, alpha, loadings, self.shocks.location[draws], self.shocks.response[draws],
+            self.assets.scored, self.shocks.scored, self.assets.own[draws], self.shocks.own[draws],
+            assets.variance[draws], shocks.variance[draws], self.own_weights, response, self.floor, f, e,
+        )  # fmt: skip
+        return Scenarios(draws, f, e, int(floored))
+
+    def moments(self, horizon: int) -> Moments:
+        """Return the law of the next period given each draw; of later ones, exact means and variances."""
+        alpha, loadings, response = self.ahead
+        assets, shocks = self.state
+        variance = self.shocks.expected(shocks.variance, horizon)
+        mean = np.einsum("dkj,dj->dk", self.mixing, self.shocks.location)
+        covariance = np.einsum("dkj,dhj,dlj->dhkl", self.mixing, variance, self.mixing)
+
+        def repeated(a: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(a[:, None], (a.shape[0], horizon, *a.shape[1:]))
+
+        def skew(series: Series) -> np.ndarray | None:
+            return repeated(series.own[:, 5]) if series.own[:, 5].any() else None
+
+        return Moments(
+            alpha=alpha,
+            loadings=loadings,
+            factor_mean=repeated(mean),
+            factor_covariance=covariance,
+            factor_nu=repeated(self.shocks.own[:, 4]),
+            specific_variance=self.assets.expected(assets.variance, horizon),
+            specific_nu=repeated(self.assets.own[:, 4]),
+            own_weights=self.own_weights,
+            own_response=response,
+            block=np.arange(len(self.factors)),
+            shocks=self.mixing,
+            factor_skew=skew(self.shocks),
+            specific_skew=skew(self.assets),
+            chained=True,
+        )
+
+    def _refuse_if_moved(self) -> None:
+        if self.now is not None:
+            msg = "a law that was moved on knows its last day only; read it off the tree again."
+            raise ModelError(msg)
+
+
+def _own(read: Reader, prefix: str, dim: str, level: str) -> np.ndarray:
+    """Return sigma, persistence, news share, leverage, nu, skew, a and b (draw, 8, series)."""
+    found: list[np.ndarray] = []
+    for name in (level, *(f"{prefix}{x}" for x in (s.PERSISTENCE, s.NEWS_SHARE, s.LEVERAGE, s.NU, s.SKEW))):
+        found.append(read.flat(name, dim) if name in read.posterior else np.zeros_like(found[0]))
+    return np.ascontiguousarray(np.stack([*found, *skewed.shapes(found[4], found[5])], axis=1))
