@@ -2,6 +2,7 @@ from .attribution import attribute_returns as attribute_returns
 from .attribution import decompose_premium as decompose_premium
 from .attribution import select_factors as select_factors
 from .attribution import systematic_share as systematic_share
+from .backtest import backtest as backtest
 from .choose import choose_n_latent as choose_n_latent
 from .compare import compare as compare
 from .diagnose import diagnose as diagnose
@@ -44,6 +45,8 @@ from .registry import list_models as list_models
 from .registry import register_model as register_model
 from .report import report as report
 from .risk import decompose_risk as decompose_risk
+from .scoring import compare_mean_loss as compare_mean_loss
+from .scoring import score_backtest as score_backtest
 from .simulate import simulate_panel as simulate_panel
 from .wrappers import FactorModelWrapper as FactorModelWrapper
 

@@ -23,10 +23,10 @@ from bayesfactor.laws.rows import own_rows
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel, panel_digests
 from bayesfactor.registry import get_model
-from bayesfactor.sampling import SampleOptions, draw_prior, log_prior, sample
+from bayesfactor.sampling import Geometry, SampleOptions, draw_prior, log_prior, sample
 from bayesfactor.structures import Units, to_original, units_of
 
-__all__ = ["fit", "sample_prior_predictive"]
+__all__ = ["fit", "refit", "sample_prior_predictive"]
 
 _FREE_FORMS = ("_raw", "_partial", "_offset", "_scaled")
 
@@ -94,27 +94,69 @@ def fit(
     entropy = root_entropy(random_seed)
     started = time.perf_counter()
 
+    graphs, drawn = _drawn(model, panel, options, entropy, None)
+    tree = _tree(model, panel, options, entropy, drawn)
+    prior = [log_prior(graph, part) for graph, part in zip(graphs, drawn, strict=True)]
+    tree[s.LOG_PRIOR] = xr.DataTree(_plain_labels(_without_axes(_merged(prior))))
+    tree[s.LOG_LIKELIHOOD] = xr.DataTree(_log_likelihood(tree))
+    tree.attrs["sampling_seconds"] = round(time.perf_counter() - started, 3)
+    return tree
+
+
+def refit(
+    model: FactorModel,
+    panel: xr.Dataset,
+    options: SampleOptions,
+    entropy: int,
+    geometry: dict[str, Geometry] | None = None,
+) -> xr.DataTree:
+    """Return a fit without its log densities: what a walk-forward needs, many times over.
+
+    Parameters
+    ----------
+    model : FactorModel
+    panel : Dataset
+        A window of a panel, checked by the caller.
+    options : SampleOptions
+    entropy : int
+    geometry : dict, optional
+        What an earlier fit of the same assets found out about its sampling; filled in if empty.
+    """
+    panel = model.sees(panel)
+    return _tree(model, panel, options, entropy, _drawn(model, panel, options, entropy, geometry)[1])
+
+
+def _drawn(
+    model: FactorModel,
+    panel: xr.Dataset,
+    options: SampleOptions,
+    entropy: int,
+    geometry: dict[str, Geometry] | None,
+) -> tuple[list[Any], list[xr.DataTree]]:
+    """Return the graphs of a model and what was drawn from each, in model units."""
     shape = (model.digest, tuple(panel.sizes.items()), tuple(_group_index(panel)))
     graphs = [("loadings", model.build(panel), options)]
     if model.observes_factors:
         plain = replace(options, adaptation="diag")
         graphs.append(("factor law", model.build_factor_law(panel), plain))
     drawn = [
-        sample(graph, how, (entropy, i), label=label, same_graph=(label, *shape))
+        sample(graph, how, (entropy, i), label=label, same_graph=(label, *shape), geometry=geometry)
         for i, (label, graph, how) in enumerate(graphs)
     ]
-    prior = [log_prior(graph, tree) for (_, graph, _), tree in zip(graphs, drawn, strict=True)]
+    return [graph for _, graph, _ in graphs], drawn
+
+
+def _tree(
+    model: FactorModel, panel: xr.Dataset, options: SampleOptions, entropy: int, drawn: list[xr.DataTree]
+) -> xr.DataTree:
     units = units_of(panel)
     groups = {
         s.POSTERIOR: aligned(_posterior(drawn, units)),
         s.SAMPLE_STATS: _sample_stats(drawn),
-        s.LOG_PRIOR: _plain_labels(_without_axes(_merged(prior))),
         **_data_groups(model, panel, units),
     }
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attrs(model, panel, options, entropy)
-    tree[s.LOG_LIKELIHOOD] = xr.DataTree(_log_likelihood(tree))
-    tree.attrs["sampling_seconds"] = round(time.perf_counter() - started, 3)
     return tree
 
 

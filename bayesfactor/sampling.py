@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.density import LIKELIHOODS, Density, UnreadableGraphError, expand, read_density
+from bayesfactor.density import LIKELIHOODS, Density, Geometry, UnreadableGraphError, expand, read_density
 from bayesfactor.errors import ModelError, unknown_names
 
-__all__ = ["METHODS", "SampleOptions", "draw_prior", "log_prior", "sample"]
+__all__ = ["METHODS", "Geometry", "SampleOptions", "draw_prior", "log_prior", "sample"]
 
 METHODS: Final = ("nuts", "pathfinder", "numpyro")
 ADAPTATIONS: Final = ("diag", "low_rank")
@@ -78,6 +78,7 @@ def sample(
     *,
     label: str,
     same_graph: Hashable | None = None,
+    geometry: dict[str, Geometry] | None = None,
 ) -> xr.DataTree:
     """Return `posterior` (model units) and `sample_stats` of one graph.
 
@@ -92,16 +93,23 @@ def sample(
     same_graph : hashable, optional
         Equal for graphs that differ in nothing but data and labels: where one has to be compiled,
         it is compiled once.
+    geometry : dict, optional
+        By label, what a pilot run found out: used where it is there, put there where not.
     """
     seed = int(np.random.SeedSequence(key[0], spawn_key=(key[1],)).generate_state(1, np.uint32)[0] >> 1)
     if options.method == "nuts":
-        return _nuts(model, options, seed, label, same_graph)
+        return _nuts(model, options, seed, label, same_graph, geometry)
     run = _pathfinder if options.method == "pathfinder" else _numpyro
     return run(model, options, seed)
 
 
 def _nuts(
-    model: Any, options: SampleOptions, seed: int, label: str, same_graph: Hashable | None
+    model: Any,
+    options: SampleOptions,
+    seed: int,
+    label: str,
+    same_graph: Hashable | None,
+    geometry: dict[str, Geometry] | None,
 ) -> xr.DataTree:
     density: Density | None = None
     try:
@@ -111,8 +119,12 @@ def _nuts(
             print(f"Compiling the graph of the {label}, which holds {reason}", flush=True)  # noqa: T201
         compiled = _compiled(model, same_graph)
     else:
-        if options.pilot and options.tune and density.hierarchical.any():
+        if geometry and label in geometry:
+            density = density.placed(geometry[label])
+        elif options.pilot and options.tune and density.hierarchical.any():
             density = _after_pilot(density, options, seed)
+        if geometry is not None:
+            geometry[label] = density.geometry
         compiled = _for_nutpie(density)
     with _shown(options, f"{label} ({compiled.n_dim} parameters)") as report:
         raw = _run(compiled, options, seed, report)

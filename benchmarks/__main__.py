@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import case, coins, gpu, kernel, latent, real, sampling, scale, selection, start
+from benchmarks import case, coins, forecasts, gpu, kernel, latent, real, sampling, scale, selection, start
 
 MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any]]]]] = {
     "start": ("Seconds before anything happens", lambda _: start.measure()),
@@ -33,9 +33,10 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
     "selection": ("3 of 25 drivers, 20 panels: horseshoe-t against lasso", lambda _: selection.measure()),
     "case": ("Case study: market, style, drivers, horseshoe on real coins", lambda _: case.measure()),
     "coins": ("Observed, latent and hybrid factors on real coins", lambda _: coins.measure()),
+    "forecasts": ("One-day VaR and ES of twelve portfolios of real coins", forecasts.measure),
     "gpu": ("The JAX path", lambda _: gpu.measure()),
 }
-ON_REQUEST = ("case", "coins", "gpu")
+ON_REQUEST = ("case", "coins", "forecasts", "gpu")
 PEERS = {"sampling": (tuple(sampling.PEERS), ["nutpie"]), "latent": (latent.PEERS, ["plain", "dfm"])}
 """Of each measurement that has peers: all, and those it is measured against where none is named."""
 
@@ -47,13 +48,14 @@ def main(arguments: list[str] | None = None) -> None:
         "names",
         nargs="*",
         metavar="name",
-        help=f"of {', '.join(MEASURES)}; without any, all but case, coins and gpu",
+        help=f"of {', '.join(MEASURES)}; without any, all but case, coins, forecasts and gpu",
     )
     names = [p for known, _ in PEERS.values() for p in known]
     helped = "; ".join(f"{name}: {', '.join(known)}" for name, (known, _) in PEERS.items())
     parser.add_argument("--peer", action="append", choices=[*names, "all"], metavar="P", help=helped)
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the numbers go")
     latent.add_options(parser)
+    forecasts.add_options(parser)
     chosen = parser.parse_args(arguments)
     unknown = [n for n in chosen.names if n not in MEASURES]
     if unknown:

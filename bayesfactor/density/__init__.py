@@ -6,7 +6,7 @@ Graphs with other parts are left to PyTensor.
 """
 
 from bayesfactor.density.callbacks import expand
-from bayesfactor.density.flat import LIKELIHOODS, Density
+from bayesfactor.density.flat import LIKELIHOODS, Density, Geometry
 from bayesfactor.density.read import UnreadableGraphError, read_density
 
-__all__ = ["LIKELIHOODS", "Density", "UnreadableGraphError", "expand", "read_density"]
+__all__ = ["LIKELIHOODS", "Density", "Geometry", "UnreadableGraphError", "expand", "read_density"]

@@ -12,7 +12,7 @@ import numpy as np
 from bayesfactor.density import callbacks, kernels
 from bayesfactor.density.callbacks import At
 
-__all__ = ["LIKELIHOODS", "Affine", "Density", "Element"]
+__all__ = ["LIKELIHOODS", "Affine", "Density", "Element", "Geometry"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,20 @@ class Element:
     def where(self) -> slice:
         """The elements of this variable."""
         return slice(self.begin, self.begin + prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """In which form each element is sampled and where from: what a pilot run finds out.
+
+    Parameters
+    ----------
+    weight, start, jitter : ndarray (element)
+    """
+
+    weight: np.ndarray
+    start: np.ndarray
+    jitter: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -217,6 +231,15 @@ class Density:
         if self.density[j] == kernels.REGULARISED:
             return np.zeros_like(first), 1.0 / np.hypot(1.0 / first, 1.0 / second)
         return first, second
+
+    @property
+    def geometry(self) -> Geometry:
+        """The form and the place this density would be sampled in."""
+        return Geometry(self.weight, self.start, self.jitter)
+
+    def placed(self, geometry: Geometry) -> "Density":
+        """Return the same density in the form and place that another of its shape was sampled in."""
+        return replace(self, weight=geometry.weight, start=geometry.start, jitter=geometry.jitter)
 
     @property
     def hierarchical(self) -> np.ndarray:

@@ -1,9 +1,9 @@
 """What all laws with observed factors hold: draws read off a tree, flat, in canonical order."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -174,6 +174,10 @@ class Common:
         """Covariance of the observed factors (draw, factor, factor)."""
         covariance = self.factor_scale @ self.factor_scale.swapaxes(-1, -2)
         return covariance * variance_ratio(self.factor_nu)[:, None, None]
+
+    def advance(self, returns: np.ndarray, factors: np.ndarray, weights: np.ndarray) -> Self:
+        """Return the law after some more days: no day changes it, own weights W apart."""
+        return replace(self, returns=returns, factors=factors, own_weights=weights)
 
     def scores(self, rng: np.random.Generator) -> np.ndarray:
         """Return latent factors of each day given its returns (draw, time, latent)."""

@@ -1,0 +1,106 @@
+"""What is held on each day of a backtest, decided on what was known the day before."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import WeightsError, unknown_names
+
+__all__ = ["PORTFOLIO", "Portfolios", "history", "holdings", "rescaled"]
+
+type Portfolios = pd.DataFrame | xr.DataArray | Callable[[xr.Dataset], pd.DataFrame]
+
+PORTFOLIO = "portfolio"
+
+
+def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[list[str], np.ndarray]:
+    """Return the names of the portfolios and their weights (day, portfolio, asset).
+
+    An asset without a return the day before is not held, and the others are rescaled to the same gross.
+    A callable is given the panel up to the day before, and nothing else.
+    """
+    returns = panel[s.RETURNS].transpose(s.TIME, s.ASSET).values
+    assets = panel[s.ASSET].values.astype(str)
+    if callable(portfolios):
+        tables = [_table(portfolios(panel.isel({s.TIME: slice(0, t)})), assets) for t in days]
+        names = tables[0][0]
+        odd = next((i for i, (n, _) in enumerate(tables) if n != names), None)
+        if odd is not None:
+            stamp = pd.Timestamp(panel[s.TIME].values[days[odd]]).date()
+            msg = f"portfolios() names the same portfolios every day; on {stamp} got {tables[odd][0]}."
+            raise WeightsError(msg)
+        raw = np.stack([w for _, w in tables])
+    elif isinstance(portfolios, xr.DataArray):
+        names, raw = _dated(portfolios, panel, days)
+    else:
+        names, fixed = _table(portfolios, assets)
+        raw = np.broadcast_to(fixed, (len(days), *fixed.shape))
+    if not np.isfinite(raw).all():
+        msg = "weights are finite numbers; got NaN or infinite ones. Give 0 to what is not held."
+        raise WeightsError(msg)
+    known = np.stack([np.isfinite(returns[t - 1]) for t in days])
+    return names, rescaled(raw, known[:, None, :])
+
+
+def rescaled(weights: np.ndarray, trades: np.ndarray) -> np.ndarray:
+    """Return weights with 0 where an asset does not trade and the rest at the same gross (..., asset).
+
+    Where nothing that is held trades, all are 0.
+    """
+    left = np.where(trades, weights, 0.0)
+    gross, now = np.abs(weights).sum(axis=-1), np.abs(left).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return left * np.where(now > 0.0, gross / now, 0.0)[..., None]
+
+
+def history(weights: np.ndarray, returns: np.ndarray) -> np.ndarray:
+    """Return what today's weights (asset) would have earned on past days (time, asset).
+
+    Days on which nothing that is held traded are left out.
+    """
+    own = rescaled(np.broadcast_to(weights, returns.shape), np.isfinite(returns))
+    earned = (own * np.where(np.isfinite(returns), returns, 0.0)).sum(axis=1)
+    return earned[np.abs(own).sum(axis=1) > 0.0]
+
+
+def _table(table: object, assets: np.ndarray) -> tuple[list[str], np.ndarray]:
+    if not isinstance(table, pd.DataFrame):
+        msg = (
+            "portfolios is a DataFrame (portfolio x asset), a DataArray (time, portfolio, asset) or a "
+            f"callable that returns such a DataFrame; got {type(table).__name__}."
+        )
+        raise WeightsError(msg)
+    strange = sorted(set(table.columns.astype(str)) - set(assets))
+    if strange:
+        msg = f"weights name assets of the panel; unknown: {unknown_names(strange, assets)}."
+        raise WeightsError(msg)
+    if not len(table) or not table.index.is_unique or not table.columns.is_unique:
+        msg = f"portfolios and assets have names of their own, and there is one at least; got {table.shape}."
+        raise WeightsError(msg)
+    whole = table.set_axis(table.columns.astype(str), axis=1).reindex(columns=assets, fill_value=0.0)
+    return table.index.astype(str).tolist(), whole.to_numpy(dtype=float)
+
+
+def _dated(weights: xr.DataArray, panel: xr.Dataset, days: range) -> tuple[list[str], np.ndarray]:
+    if set(weights.dims) != {s.TIME, PORTFOLIO, s.ASSET}:
+        msg = f"dated weights have the dims (time, portfolio, asset); got {weights.dims}."
+        raise WeightsError(msg)
+    assets = panel[s.ASSET].values.astype(str)
+    strange = sorted(set(weights[s.ASSET].values.astype(str)) - set(assets))
+    if strange:
+        msg = f"weights name assets of the panel; unknown: {unknown_names(strange, assets)}."
+        raise WeightsError(msg)
+    stamps = panel[s.TIME].values[days.start : days.stop]
+    absent = np.setdiff1d(stamps, weights[s.TIME].values)
+    if len(absent):
+        msg = (
+            f"weights are given for every day that is forecast; {len(absent)} are missing, the first "
+            f"{pd.Timestamp(absent[0]).date()}. Reindex them, or cut the panel."
+        )
+        raise WeightsError(msg)
+    whole = weights.sel({s.TIME: stamps}).reindex({s.ASSET: panel[s.ASSET].values}, fill_value=0.0)
+    names = weights[PORTFOLIO].values.astype(str).tolist()
+    return names, whole.transpose(s.TIME, PORTFOLIO, s.ASSET).values.astype(float)

@@ -1,0 +1,147 @@
+"""One day's forecast against what happened: VaR, ES, PIT, CRPS and the log score."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesfactor.laws import Moments, skewed
+from bayesfactor.risk.exact import Book
+
+__all__ = ["Judged", "judge_draws", "log_scores"]
+
+_NEARLY_NORMAL = 1e5
+"""Degrees of freedom from which on a t is taken for the normal it is."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Forecasts of some portfolios on some days, and how they fared.
+
+    Parameters
+    ----------
+    var, es : ndarray (..., level)
+        Fractions, positive for losses.
+    pit, log_score, crps : ndarray (...)
+    """
+
+    var: np.ndarray
+    es: np.ndarray
+    pit: np.ndarray
+    log_score: np.ndarray
+    crps: np.ndarray
+
+    @classmethod
+    def nothing(cls, *shape: int, levels: int) -> "Judged":
+        """Return NaN everywhere, to be filled."""
+        return cls(
+            *(np.full((*shape, levels), np.nan) for _ in range(2)),
+            *(np.full(shape, np.nan) for _ in range(3)),
+        )
+
+    def put(self, at: object, other: "Judged") -> None:
+        """Fill in one place."""
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[at] = getattr(other, name)
+
+
+def judge_draws(returns: np.ndarray, realised: float, levels: np.ndarray) -> Judged:
+    """Return what equally likely returns (draw) say; the log score is left out.
+
+    VaR is the order statistic, ES the mean of the losses from there on. The CRPS is Gneiting and Raftery's
+    (2007, eq. 20), the mean distance between two draws taken without replacement.
+    """
+    x = np.sort(returns)
+    n = len(x)
+    at = np.minimum(np.ceil(n * levels - 1e-9).astype(int) - 1, n - 1)
+    losses = -x[::-1]
+    var = losses[at]
+    es = np.array([losses[k:].mean() for k in at])
+    pit = 0.5 * (np.searchsorted(x, realised, "left") + np.searchsorted(x, realised, "right")) / n
+    spread = (2.0 * np.arange(n) - (n - 1.0)) @ x / (n * max(n - 1.0, 1.0))
+    crps = np.abs(x - realised).mean() - spread
+    if np.isnan(realised):
+        pit = crps = np.nan
+    return Judged(var, es, np.asarray(pit), np.asarray(np.nan), np.asarray(crps))
+
+
+def log_scores(
+    moments: Moments, weights: np.ndarray, realised: np.ndarray, rng: np.random.Generator, *, copies: int = 4
+) -> np.ndarray:
+    """Return the log predictive density of each portfolio's return one period ahead (portfolio).
+
+    Given a draw a portfolio's return is a sum of independent t's. All but the one with the largest
+    variance are drawn, a few times each, and that one's density is averaged: exact up to the noise of that
+    mean, and smooth (Gelfand and Smith 1990, eq. 2.7).
+
+    Parameters
+    ----------
+    moments : Moments
+        Of one period.
+    weights : ndarray (portfolio, asset)
+        Canonical order.
+    realised : ndarray (portfolio)
+    rng : Generator
+    copies : int
+        How often the other terms are drawn for each posterior draw.
+    """
+    mean, sd, nu, skew = _terms(moments, weights)
+    n, n_terms = nu.shape
+    shape = (copies, n, n_terms)
+    tail = np.where(np.isinf(nu), _NEARLY_NORMAL, nu)
+    a, b = skewed.shapes(tail, skew)
+    y = np.abs(rng.standard_normal(shape)) * np.sqrt(
+        0.5 * (tail - 2.0) / rng.standard_gamma(0.5 * tail, shape)
+    )
+    left = rng.random(shape) < 0.5 * (1.0 - skew)
+    z = (np.where(left, skew - 1.0, 1.0 + skew) * y - a) / b
+    out = np.full(len(weights), np.nan)
+    for p in np.flatnonzero(np.isfinite(realised) & np.any(weights != 0.0, axis=1)):
+        largest = np.argmax(np.abs(sd[p]), axis=1)[:, None]
+        own = np.take_along_axis(sd[p], largest, axis=1)[:, 0]
+        total = np.einsum("cdt,dt->cd", z, sd[p])
+        rest = mean[p] + total - np.take_along_axis(z, largest[None], axis=2)[:, :, 0] * own
+        of_it = (np.take_along_axis(v, largest, axis=1)[:, 0] for v in (tail, skew))
+        log_density = skewed.log_densities((realised[p] - rest) / own, *of_it) - np.log(np.abs(own))
+        out[p] = np.logaddexp.reduce(log_density, axis=None) - np.log(log_density.size)
+    return out
+
+
+def _terms(moments: Moments, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return mean (portfolio, draw), signed sd (portfolio, draw, term), nu and skew (draw, term)."""
+    m = moments
+    n_blocks = m.factor_nu.shape[2]
+    mean, sd = [], []
+    for w in weights:
+        book = Book(m, w)
+        if m.shocks is not None:
+            unit = np.einsum("dk,dkb->db", book.exposures, m.shocks)
+            inverse = np.linalg.inv(m.shocks)
+            variance = np.einsum("dbk,dkl,dbl->db", inverse, m.factor_covariance[:, 0], inverse)
+            blocks = unit * np.sqrt(variance)
+        else:
+            square = np.zeros((m.n_draws, n_blocks))
+            for j in range(n_blocks):
+                inside = m.block == j
+                b = book.exposures[:, inside]
+                square[:, j] = np.einsum(
+                    "dk,dkl,dl->d", b, m.factor_covariance[:, 0][:, inside][:, :, inside], b
+                )
+            if m.joint >= 0:
+                square[:, m.joint] += (m.specific_variance[:, 0] * book.bets**2).sum(axis=1)
+            blocks = np.sqrt(square)
+        own = book.bets * np.sqrt(m.specific_variance[:, 0])
+        sd.append(np.concatenate([blocks, own] if m.joint < 0 else [blocks], axis=1))
+        mean.append(-book.mean_loss)
+    none = np.zeros(m.alpha.shape)
+    skews = [
+        m.factor_skew[:, 0] if m.factor_skew is not None else none[:, :1].repeat(n_blocks, axis=1),
+        m.specific_skew[:, 0] if m.specific_skew is not None else none,
+    ]
+    nus = [m.factor_nu[:, 0], m.specific_nu[:, 0]]
+    keep = slice(None) if m.joint < 0 else slice(0, 1)
+    return (
+        np.stack(mean),
+        np.stack(sd),
+        np.concatenate(nus[keep], axis=1),
+        np.concatenate(skews[keep], axis=1),
+    )
