@@ -37,6 +37,7 @@ from .latent import factor_scores as factor_scores
 from .model import FactorModel as FactorModel
 from .panel import panel_from_prices as panel_from_prices
 from .panel import panel_from_returns as panel_from_returns
+from .plots import plot_backtest as plot_backtest
 from .plots import plot_loadings as plot_loadings
 from .plots import plot_risk as plot_risk
 from .plots import plot_tails as plot_tails
@@ -44,10 +45,12 @@ from .registry import get_model as get_model
 from .registry import list_models as list_models
 from .registry import register_model as register_model
 from .report import report as report
+from .report import report_backtest as report_backtest
 from .risk import decompose_risk as decompose_risk
 from .scoring import compare_mean_loss as compare_mean_loss
 from .scoring import score_backtest as score_backtest
 from .simulate import simulate_panel as simulate_panel
+from .update import update as update
 from .wrappers import FactorModelWrapper as FactorModelWrapper
 
 __version__: str

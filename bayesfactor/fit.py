@@ -19,7 +19,7 @@ from bayesfactor.errors import ModelError
 from bayesfactor.laws.alignment import SCALED, aligned, with_scores
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.laws.correlation import correlation
-from bayesfactor.laws.rows import own_rows
+from bayesfactor.laws.rows import keep_state, own_rows
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel, panel_digests
 from bayesfactor.registry import get_model
@@ -99,6 +99,7 @@ def fit(
     prior = [log_prior(graph, part) for graph, part in zip(graphs, drawn, strict=True)]
     tree[s.LOG_PRIOR] = xr.DataTree(_plain_labels(_without_axes(_merged(prior))))
     tree[s.LOG_LIKELIHOOD] = xr.DataTree(_log_likelihood(tree))
+    keep_state(tree)
     tree.attrs["sampling_seconds"] = round(time.perf_counter() - started, 3)
     return tree
 

@@ -42,6 +42,7 @@ __all__ = [
     "FACTOR_SHOCKS",
     "FACTOR_SKEW",
     "FACTOR_UNIT",
+    "FACTOR_VARIANCE",
     "FACTOR_WEIGHTS",
     "FAMILY",
     "GROUP",
@@ -82,7 +83,9 @@ __all__ = [
     "SPECIFIC_RETURNS",
     "SPECIFIC_SKEW",
     "SPECIFIC_VARIANCE",
+    "STATE",
     "TIME",
+    "VARIANCE",
     "canonical_order",
     "check_tree",
     "digest",
@@ -184,6 +187,10 @@ FACTOR_RESPONSE: Final = "factor_response"
 """(factor, factor_other) response of a factor to those before it on the same day; 0 elsewhere."""
 FACTOR_SHOCKS: Final = "factor_shocks"
 """(chain, draw, factor, block) what each independent shock moves, where factors share shocks."""
+VARIANCE: Final = "variance"
+"""(chain, draw, asset) in `state`: variance of the next day's specific return."""
+FACTOR_VARIANCE: Final = "factor_variance"
+"""(chain, draw, factor) in `state`: variance of the next day's shock of each factor."""
 INITIAL_VARIANCE: Final = "initial_variance"
 """(asset) variance of the specific return on the first day there is one."""
 INITIAL_FACTOR_VARIANCE: Final = "initial_factor_variance"
@@ -231,6 +238,8 @@ OBSERVED_DATA: Final = "observed_data"
 """`returns (time, asset)` the model saw."""
 CONSTANT_DATA: Final = "constant_data"
 """Factors, units, factor weights: what is conditioned on."""
+STATE: Final = "state"
+"""Of models with volatility dynamics, where each draw stands after the last day: what forecasts go on from."""
 PRIOR: Final = "prior"
 """Draws from the prior."""
 PRIOR_PREDICTIVE: Final = "prior_predictive"

@@ -52,11 +52,13 @@ ROOMS = {
     "attribution": Room("attribution", "risk laws ground"),
     "latent": Room("latent", "laws ground"),
     "scoring": Room("scoring", "ground"),
+    "update": Room("update", "laws panel ground"),
     "keep": Room("keep", "ground"),
     "download": Room("download", "keep ground"),
-    "plots": Room("plots", "risk diagnose laws ground"),
+    "plots": Room("plots", "scoring risk diagnose laws ground"),
     "report": Room(
-        "report", "plots allocate stress risk compare adequacy diagnose forecast keep laws ground"
+        "report",
+        "plots allocate stress scoring risk compare adequacy diagnose forecast keep laws ground",
     ),
     # --- the conductors: they may call every verb; no room calls them ---
     "conductors": Room("cli demo backtest choose wrappers", "*", knows_sampler=True),

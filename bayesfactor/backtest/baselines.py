@@ -14,7 +14,7 @@ from bayesfactor.errors import RiskError
 __all__ = ["BASELINES", "MIN_HISTORY", "forecast_block"]
 
 MIN_HISTORY: Final = 100
-"""Days of its own past that a portfolio needs for a baseline to speak of it."""
+"""Days of its own past, or a whole window, that a portfolio needs for a baseline to speak of it."""
 _DECAY: Final = 0.94
 """RiskMetrics' weight of yesterday's variance in today's."""
 
@@ -142,7 +142,7 @@ def forecast_block(
             if not w.any():
                 continue
             own = history(w, past)
-            if len(own) < MIN_HISTORY or own.std() == 0.0:
+            if len(own) < min(MIN_HISTORY, window) or own.std() == 0.0:
                 continue
             if p not in fitted:
                 fitted[p] = fit(own)

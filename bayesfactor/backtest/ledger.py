@@ -67,7 +67,7 @@ class Ledger:
             )
             raise RiskError(msg)
         self.data = xr.open_zarr(store, consolidated=False).load()
-        self.data.attrs.pop("signature", None)
+        self.data.attrs = dict(empty.attrs)
 
     def is_done(self, model: int, refit: int) -> bool:
         """Whether a block has been written."""

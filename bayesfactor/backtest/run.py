@@ -92,7 +92,7 @@ def backtest(
         Names of `bf.list_models()`, models, or baselines, which are fitted to each portfolio's own past
         returns under today's weights: "historical" (simulation), "ewma-fhs" (filtered historical simulation,
         decay 0.94), "arch-t" (GARCH(1, 1) with t innovations, extra `bayesfactor[backtest]`) and "normal".
-        They speak of a portfolio once it has 100 days of past.
+        They speak of a portfolio once it has 100 days of past, or a whole window.
     panel : Dataset
         From `bf.panel_from_prices` or `bf.panel_from_returns`, simple returns.
     portfolios : DataFrame, DataArray or callable
@@ -329,7 +329,10 @@ def _signature(
 ) -> str:
     """Return a fingerprint of everything that decides the numbers."""
     own = panel[s.FACTOR_WEIGHTS].values if s.FACTOR_WEIGHTS in panel else np.zeros(0)
-    told = [repr(sorted(empty.attrs.items())), *(f"{n}:{m.digest if m else ''}" for n, m in models.items())]
+    told = [
+        *(f"{k}={v}" for k, v in sorted(empty.attrs.items())),
+        *(f"{n}:{m.digest if m else ''}" for n, m in models.items()),
+    ]
     labels = [panel[x].values.astype(str) for x in (s.ASSET, s.FACTOR, s.GROUP)]
     arrays = [panel[s.TIME].values, panel[s.RETURNS].values, panel[s.FACTOR_RETURNS].values, own, weights]
     return s.digest(

@@ -6,9 +6,9 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
-from bayesfactor.laws import law_of
+from bayesfactor.laws import Law, law_of
 
-__all__ = ["own_rows", "row_log_likelihood"]
+__all__ = ["keep_state", "own_rows", "row_log_likelihood"]
 
 
 def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | None = None) -> xr.DataArray:
@@ -68,6 +68,21 @@ def own_rows(tree: xr.DataTree, *, alone: bool = False) -> xr.DataArray:
     coords = {d: post[d].values for d in (s.CHAIN, s.DRAW)} | {s.TIME: tree[s.OBSERVED_DATA][s.TIME].values}
     attrs = {"given": "nothing" if alone else law.given, "integration_error": found.total_error}
     return xr.DataArray(values, coords, list(coords), name=s.RETURNS, attrs=attrs)
+
+
+def keep_state(tree: xr.DataTree, law: Law | None = None) -> None:
+    """Put on a tree where each draw stands after its last day, if that is anywhere in particular."""
+    law, post = law or law_of(tree), tree[s.POSTERIOR]
+    order = s.canonical_order(tree[s.OBSERVED_DATA][s.ASSET])
+    found = {}
+    for name, (dim, values) in law.state_variables().items():
+        values = np.take(values, np.argsort(order), axis=1) if dim == s.ASSET else values
+        shape = (post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
+        found[name] = ((s.CHAIN, s.DRAW, dim), values.reshape(shape).copy())
+    if found:
+        coords = {d: post[d].values for d in (s.CHAIN, s.DRAW, s.ASSET, s.FACTOR)}
+        attrs = {"after": str(pd.Timestamp(tree[s.OBSERVED_DATA][s.TIME].values[-1]))}
+        tree[s.STATE] = xr.DataTree(xr.Dataset(found, coords, attrs))
 
 
 def _places(panel: xr.Dataset, dim: str, known: np.ndarray, *, others: bool) -> np.ndarray:

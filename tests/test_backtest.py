@@ -1,0 +1,237 @@
+"""The walk-forward: what it may know, what it writes down, where it runs, what it refuses."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayesfactor as bf
+from bayesfactor.backtest.holdings import history, holdings, rescaled
+from bayesfactor.errors import ModelError, RiskError, WeightsError
+
+HOW = {
+    "window": 60,
+    "refit_every": 10,
+    "draws": 10,
+    "tune": 20,
+    "samples": 200,
+    "random_seed": 1,
+    "progressbar": False,
+}
+MODELS = ["score-skew-t", "hierarchical-t", "historical", "ewma-fhs", "normal"]
+
+
+@pytest.fixture(scope="module")
+def panel():
+    panel = bf.simulate_panel(n_assets=4, n_days=85, n_factors=1, n_groups=2, random_seed=3)[0]
+    returns = panel["returns"].values.copy()
+    returns[:63, 1] = np.nan  # listed late
+    returns[78:, 2] = np.nan  # delisted
+    return panel.assign(returns=(("time", "asset"), returns))
+
+
+@pytest.fixture(scope="module")
+def weights(panel):
+    assets = panel["asset"].values
+    return pd.DataFrame(
+        [[0.25] * 4, [0.5, 0.5, -1.0, 0.0], [0, 1, 0, 0]], ["even", "spread", "young"], assets
+    )
+
+
+@pytest.fixture(scope="module")
+def result(panel, weights):
+    return quiet(panel, weights)
+
+
+def quiet(panel, weights, models=MODELS, **more):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ten draws do not converge
+        return bf.backtest(models, panel, weights, **(HOW | more))
+
+
+def test_a_backtest_has_the_schema(result, panel):
+    assert dict(result.sizes) == {"time": 25, "model": 5, "portfolio": 3, "level": 3, "refit": 3}
+    assert result["var"].dims == ("time", "model", "portfolio", "level")
+    assert result["realised"].dims == ("time", "portfolio")
+    assert result["kind"].values.tolist() == ["model"] * 2 + ["baseline"] * 3
+    assert (result["es"] >= result["var"] - 1e-12).where(result["var"].notnull(), other=True).all()
+    young = result.sel(portfolio="young", model="score-skew-t")
+    assert young["pit"].isnull().values.tolist() == [True] * 4 + [False] * 21
+    assert result["log_score"].sel(model="historical").isnull().all()
+    assert result["var"].sel(model="historical", portfolio="even").notnull().all()
+    assert result["var"].sel(model="historical", portfolio="young").isnull().all()
+    assert result["rhat"].sel(model="score-skew-t").notnull().all()
+    assert result.attrs["random_seed"] == "1"
+
+
+def test_nothing_after_an_origin_is_looked_at(result, panel, weights):
+    # Everything from day 75 on is another world; forecasts up to that of day 75 stay bit by bit.
+    values, factors = panel["returns"].values.copy(), panel["factor_returns"].values.copy()
+    values[75:] = np.where(np.isfinite(values[75:]), -0.9, np.nan)
+    values[75:, 3], factors[75:] = np.nan, 5.0
+    own = {} if "factor_weights" not in panel else {"factor_weights": panel["factor_weights"].copy()}
+    if own:
+        own["factor_weights"].values[76:] = 7.0
+    broken = panel.assign(
+        returns=(("time", "asset"), values), factor_returns=(("time", "factor"), factors), **own
+    )
+    other = quiet(broken, weights)
+    till, there = slice(None, panel["time"].values[75]), slice(None, panel["time"].values[74])
+    for name in ("var", "es"):
+        xr.testing.assert_identical(result[name].sel(time=till), other[name].sel(time=till))
+    for name in ("pit", "log_score", "crps", "realised"):
+        xr.testing.assert_identical(result[name].sel(time=there), other[name].sel(time=there))
+    # ... and the days after it do change, or the test would not see.
+    assert not result["var"].equals(other["var"])
+
+
+def test_order_and_company_of_models_change_nothing(result, panel, weights):
+    alone = quiet(panel, weights, ["normal", "score-skew-t"])
+    for name in ("var", "log_score", "crps"):
+        xr.testing.assert_identical(alone[name], result[name].sel(model=["normal", "score-skew-t"]))
+
+
+def test_processes_and_threads_give_the_same_numbers(result, panel, weights):
+    models = ["score-skew-t", "historical"]
+    expected = result.sel(model=models)
+    with ProcessPoolExecutor(2) as pool:
+        xr.testing.assert_identical(quiet(panel, weights, models, executor=pool), expected)
+    with ThreadPoolExecutor(2) as pool:
+        xr.testing.assert_identical(quiet(panel, weights, models, executor=pool), expected)
+
+
+def test_a_store_is_gone_on_with_and_belongs_to_one_call(result, panel, weights, tmp_path):
+    pytest.importorskip("zarr")
+    store, models = tmp_path / "b.zarr", ["score-skew-t", "normal"]
+    whole = quiet(panel, weights, models, store=store)
+    xr.testing.assert_identical(whole, result.sel(model=models))
+    began = time.perf_counter()
+    again = quiet(panel, weights, models, store=store, random_seed=None)
+    assert time.perf_counter() - began < 5.0
+    xr.testing.assert_identical(again, whole)
+    with pytest.raises(RiskError, match="another backtest"):
+        quiet(panel, weights, models, store=store, samples=300)
+    with pytest.raises(RiskError, match="make it first"):
+        quiet(panel, weights, models, store=tmp_path / "none" / "b.zarr")
+
+
+CALL = """
+import sys
+import pandas as pd, xarray as xr, bayesfactor as bf
+panel, weights = xr.load_dataset(sys.argv[1]), pd.read_csv(sys.argv[2], index_col=0)
+bf.backtest(["normal", "hierarchical-t"], panel, weights, store=sys.argv[3], {how})
+"""
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_numbers(panel, weights, tmp_path, result):
+    pytest.importorskip("zarr")
+    how = ", ".join(f"{k}={v!r}" for k, v in HOW.items())
+    panel.to_netcdf(tmp_path / "panel.nc", engine="h5netcdf")
+    weights.to_csv(tmp_path / "weights.csv")
+    store = tmp_path / "b.zarr"
+    args = [
+        sys.executable,
+        "-c",
+        CALL.format(how=how),
+        tmp_path / "panel.nc",
+        tmp_path / "weights.csv",
+        store,
+    ]
+    process = subprocess.Popen([str(a) for a in args], env=dict(os.environ), stderr=subprocess.DEVNULL)
+    done = 0
+    try:
+        for _ in range(1200):
+            time.sleep(0.05)
+            if process.poll() is not None:
+                break
+            done = int(xr.open_zarr(store, consolidated=False)["done"].sum()) if store.exists() else 0
+            if done >= 4:  # the baseline's three and one of the model's
+                break
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert 0 < done < 6, "it was to be killed half way"
+    models = ["normal", "hierarchical-t"]
+    resumed = quiet(panel, weights, models, store=store)
+    xr.testing.assert_identical(resumed, result.sel(model=models))
+
+
+@pytest.mark.slow
+def test_dask_loses_nothing_when_a_worker_dies(panel, weights, result, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as client:
+        first = next(iter(cluster.workers.values()))
+        pid = client.run(os.getpid, workers=[first.worker_address])[first.worker_address]
+        killer = ThreadPoolExecutor(1).submit(lambda: (time.sleep(8.0), os.kill(pid, signal.SIGKILL)))
+        found = quiet(panel, weights, MODELS[:3], executor=client.get_executor())
+        killer.result()
+    xr.testing.assert_identical(found, result.sel(model=MODELS[:3]))
+
+
+def test_weights_may_be_dated_or_made_of_the_past(result, panel, weights):
+    stamps = panel["time"].values
+    dated = xr.DataArray(
+        np.broadcast_to(weights.values, (len(stamps), 3, 4)),
+        {"time": stamps, "portfolio": weights.index.values, "asset": weights.columns.values},
+        ("time", "portfolio", "asset"),
+    )
+    lengths = []
+
+    def made(past):
+        lengths.append(past.sizes["time"])
+        return weights[weights.columns[::-1]]
+
+    for form in (dated, dated.isel(asset=[3, 1, 0, 2]), made):
+        found = quiet(panel, form, ["normal"])
+        xr.testing.assert_identical(found, result.sel(model=["normal"]))
+    assert lengths == list(range(60, 85))
+
+
+def test_what_does_not_trade_is_not_held(panel, weights):
+    names, held = holdings(weights, panel, range(60, 85))
+    assert names == ["even", "spread", "young"]
+    np.testing.assert_allclose(held[0], [[1 / 3, 0, 1 / 3, 1 / 3], [2 / 3, 0, -4 / 3, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(held[4, 2], [0, 1, 0, 0])  # its first return was on day 63
+    np.testing.assert_allclose(rescaled(np.array([1.0, -1.0]), np.array([True, False])), [2.0, 0.0])
+    past = np.array([[0.1, np.nan], [0.2, 0.4], [np.nan, np.nan]])
+    np.testing.assert_allclose(history(np.array([0.5, 0.5]), past), [0.1, 0.3])
+
+
+REFUSED = [
+    ({"models": ["hierarchical"]}, ModelError, "did you mean 'hierarchical-t'"),
+    ({"models": ["normal", "normal"]}, ModelError, "twice"),
+    ({"models": []}, ModelError, "at least one"),
+    ({"levels": (0.05,)}, RiskError, "between 0.5 and 1"),
+    ({"window": 85}, RiskError, "leaves one to forecast"),
+    ({"refit_every": 0}, RiskError, "refit_every"),
+    ({"weights": pd.DataFrame([[1.0]], ["a"], ["BTX"])}, WeightsError, "BTX"),
+    ({"weights": {"A": 1.0}}, WeightsError, "DataFrame"),
+]
+
+
+@pytest.mark.parametrize(("given", "error", "said"), REFUSED)
+def test_bad_input_is_refused(panel, weights, given, error, said):
+    given = dict(given)
+    models, table = given.pop("models", ["normal"]), given.pop("weights", weights)
+    with pytest.raises(error, match=said):
+        bf.backtest(models, panel, table, **(HOW | given))
+
+
+def test_log_returns_are_refused(panel, weights):
+    with pytest.raises(RiskError, match="simple"):
+        bf.backtest("normal", panel.assign_attrs(returns_kind="log"), weights, **HOW)
+
+
+def test_fits_that_did_not_converge_are_named(panel, weights):
+    with pytest.warns(UserWarning, match="hierarchical-t: . of 3 fits"):
+        bf.backtest("hierarchical-t", panel, weights, **(HOW | {"draws": 4, "tune": 1}))
