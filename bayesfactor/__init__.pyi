@@ -7,6 +7,8 @@ from .choose import choose_n_latent as choose_n_latent
 from .compare import compare as compare
 from .diagnose import diagnose as diagnose
 from .download import download_prices as download_prices
+from .ensemble import stack as stack
+from .ensemble import stacking_weights as stacking_weights
 from .errors import BayesFactorError as BayesFactorError
 from .errors import CardError as CardError
 from .errors import CompareError as CompareError

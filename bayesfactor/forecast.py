@@ -15,7 +15,7 @@ from bayesfactor.errors import RiskError
 from bayesfactor.laws import Law, Moments, Scenarios, law_of
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, run_blocks, slices
 
-__all__ = ["Labels", "Predictions", "forecast", "predict"]
+__all__ = ["Labels", "Predictions", "forecast", "labels_of", "predict"]
 
 _BLOCK_CELLS = 500_000
 _LARGEST = 8 * 2**30
@@ -101,7 +101,9 @@ def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed
         The tree with the group `predictions`: `loadings (chain, draw, asset, factor)`,
         `alpha (chain, draw, asset)`, `factor_returns (chain, draw, path, horizon, factor)`,
         `specific_returns (chain, draw, path, horizon, asset)`, and the exact law given the draw:
-        `factor_mean`, `factor_covariance`, `factor_nu`, `specific_variance`, `specific_nu`.
+        `factor_mean`, `factor_covariance`, `factor_nu`, `specific_variance`, `specific_nu`, and where
+        the model has them `factor_shocks`, `factor_skew` and `specific_skew`; attrs: `chained` is 1 where
+        what happens in a period changes the variances of later ones.
         Latent factors, where the model has any, follow the observed ones in `factor`.
         An asset's return is alpha + loadings . factor_returns + specific_returns. Simulated
         simple returns below -1 are floored, the correction booked in `specific_returns`.
@@ -170,6 +172,12 @@ def _dataset(
         own = labels.to_panel_order(m.own_weights, axis=1)
         variables[s.FACTOR_WEIGHTS] = ((s.FACTOR, s.ASSET), own)
         variables[s.OWN_RESPONSE] = shaped(m.own_response, s.ASSET, s.FACTOR, assets=1)
+    if m.shocks is not None:
+        variables[s.FACTOR_SHOCKS] = shaped(m.shocks, s.FACTOR, s.BLOCK)
+    if m.factor_skew is not None:
+        variables[s.FACTOR_SKEW] = shaped(m.factor_skew, ahead, s.BLOCK)
+    if m.specific_skew is not None:
+        variables[s.SPECIFIC_SKEW] = shaped(m.specific_skew, ahead, s.ASSET, assets=2)
     coords = {
         s.CHAIN: labels.chains,
         s.DRAW: labels.draws,
@@ -181,21 +189,24 @@ def _dataset(
         s.FAMILY: (s.FACTOR, labels.families),
         s.FACTOR_BLOCK: (s.FACTOR, m.block),
     }
-    attrs = {"random_seed": str(found.entropy), "floored_share": floored / max(1, specific.size)}
-    attrs["joint_block"] = m.joint
+    attrs: dict[str, object] = {
+        "random_seed": str(found.entropy),
+        "floored_share": floored / max(1, specific.size),
+    }
+    attrs |= {"joint_block": m.joint, "chained": int(m.chained)}
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
 def _streamed(tree: xr.DataTree, horizon: int, random_seed: Seed) -> Predictions:
     """Let the law of the tree simulate paths when they are asked for."""
     law = law_of(tree)
-    return Predictions(law.moments(horizon), _labels(tree, s.POSTERIOR), root_entropy(random_seed), law)
+    return Predictions(law.moments(horizon), labels_of(tree, s.POSTERIOR), root_entropy(random_seed), law)
 
 
 def _stored(tree: xr.DataTree) -> Predictions:
     """Read predictions off the tree."""
     data = tree[s.PREDICTIONS].to_dataset()
-    labels = _labels(tree, s.PREDICTIONS)
+    labels = labels_of(tree, s.PREDICTIONS)
 
     def flat(name: str, *dims: str) -> np.ndarray:
         values = data[name].transpose(s.CHAIN, s.DRAW, *dims).values
@@ -203,6 +214,9 @@ def _stored(tree: xr.DataTree) -> Predictions:
         if s.ASSET in dims:
             values = np.take(values, labels.order, axis=1 + dims.index(s.ASSET))
         return np.ascontiguousarray(values)
+
+    def optional(name: str, *dims: str) -> np.ndarray | None:
+        return flat(name, *dims) if name in data else None
 
     ahead = s.HORIZON
     own, response = np.zeros((0, len(labels.assets))), flat(s.LOADINGS, s.ASSET, s.FACTOR)[:, :, :0]
@@ -223,6 +237,10 @@ def _stored(tree: xr.DataTree) -> Predictions:
         own_response=response,
         block=data[s.FACTOR_BLOCK].values,
         joint=int(data.attrs["joint_block"]),
+        shocks=optional(s.FACTOR_SHOCKS, s.FACTOR, s.BLOCK),
+        factor_skew=optional(s.FACTOR_SKEW, ahead, s.BLOCK),
+        specific_skew=optional(s.SPECIFIC_SKEW, ahead, s.ASSET),
+        chained=bool(data.attrs.get("chained", 0)),
     )
     factors = flat(s.FACTOR_RETURNS, s.PATH, ahead, s.FACTOR)
     specific = flat(s.SPECIFIC_RETURNS, s.PATH, ahead, s.ASSET)
@@ -234,7 +252,7 @@ def _stored(tree: xr.DataTree) -> Predictions:
     return Predictions(moments, labels, int(data.attrs["random_seed"]), None, stored)
 
 
-def _labels(tree: xr.DataTree, group: str) -> Labels:
+def labels_of(tree: xr.DataTree, group: str = s.POSTERIOR) -> Labels:
     obs, const, draws = (tree[g].to_dataset() for g in (s.OBSERVED_DATA, s.CONSTANT_DATA, group))
     assets = obs[s.ASSET].values
     named = draws if group == s.PREDICTIONS else const

@@ -21,12 +21,13 @@ _SUFFIXES = (".nc", ".zarr")
 
 
 def save(tree: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
-    """Write a fit (or a risk Dataset) to one file, atomically.
+    """Write a fit (or a Dataset of risk or of a backtest) to one file, atomically.
 
     Parameters
     ----------
     tree : DataTree or Dataset
-        From `bf.fit`, `bf.forecast` or `bf.decompose_risk`.
+        From `bf.fit`, `bf.forecast`, `bf.decompose_risk`, `bf.backtest` or `bf.score_backtest`. A Dataset in
+        netCDF is read again with `xarray.load_dataset`.
     path : str or Path
         Ends in `.nc` or `.zarr`. What stood there before is replaced once the new file is whole.
 

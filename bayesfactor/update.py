@@ -1,5 +1,7 @@
 """`update`: new days through an existing posterior, without fitting again."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -76,7 +78,9 @@ def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
         # What was drawn day by day is not known of days the fit had not.
         out[s.POSTERIOR] = xr.DataTree(post.reindex({s.TIME: out[s.OBSERVED_DATA][s.TIME].values}))
     keep_state(out, law)
-    whole = xr.merge([out[s.OBSERVED_DATA].to_dataset(), out[s.CONSTANT_DATA].to_dataset()], compat="override")
+    whole = xr.merge(
+        [out[s.OBSERVED_DATA].to_dataset(), out[s.CONSTANT_DATA].to_dataset()], compat="override"
+    )
     out.attrs = tree.attrs | {
         **panel_digests(whole),
         "fitted_to": tree.attrs.get("fitted_to", str(pd.Timestamp(obs[s.TIME].values[-1]))),
@@ -131,8 +135,6 @@ def _new_days(panel: xr.Dataset, const: xr.Dataset, obs: xr.Dataset) -> xr.Datas
 def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     """Return the old data with its rows in time followed by the new ones."""
     dated = [v for v in old.data_vars if s.TIME in old[v].dims]
-    grown = {
-        v: xr.concat([old[v], new[v]], s.TIME, join="exact", coords="minimal", compat="override")
-        for v in dated
-    }
+    how: dict[str, Any] = {"join": "exact", "coords": "minimal", "compat": "override"}
+    grown = {v: xr.concat([old[v], new[v]], s.TIME, **how) for v in dated}
     return old.drop_dims(s.TIME).assign(grown).assign_attrs(old.attrs)

@@ -33,7 +33,8 @@ class FactorModelWrapper(SamplingWrapper):
     factors' own law, stays. A run of days up to the last is cut off, factors and all, so that a
     refit of `az.lfo_cv` knows nothing of the future but the units, which are those of all days.
     Left-out days are scored as in `log_likelihood` of the tree, by their density given the factors of
-    the day or given nothing (see its attribute `given`), or as the argument `given` asks.
+    the day or given nothing (see its attribute `given`), or as the argument `given` asks. Where rows
+    are given the past, only a run of days up to the last can be left out: `az.lfo_cv`.
 
     Parameters
     ----------
@@ -73,7 +74,8 @@ class FactorModelWrapper(SamplingWrapper):
     CardError
         If the model is unknown.
     ModelError
-        If the tree was fitted with another model, or its rows are conditional on the past.
+        If the tree was fitted with another model, or, its rows being conditional on the past, `given` is
+        not left out or days in the middle are.
     PanelError
         If the panel is not the one that was fitted: other assets, factors, groups, days or values.
     SchemaError
@@ -123,6 +125,10 @@ class FactorModelWrapper(SamplingWrapper):
             msg = f"given is 'nothing' or left out for the tree's own footing; got {given!r}."
             raise ModelError(msg)
         self.given = given
+        self.past = tree[s.LOG_LIKELIHOOD].attrs.get("given") == "past"
+        if self.past and given is not None:
+            msg = "rows of this model are conditional on the past, never given nothing. Leave given= out."
+            raise ModelError(msg)
         super().__init__(model, idata_orig=tree, sample_kwargs=options)
         const = tree[s.CONSTANT_DATA]
         units = const[s.FACTOR_UNIT].sel({s.FACTOR: panel[s.FACTOR].values}).values
@@ -164,6 +170,12 @@ class FactorModelWrapper(SamplingWrapper):
         n_kept = int(kept.sum())
         if kept[:n_kept].all():
             remaining = self.panel.isel({s.TIME: slice(0, n_kept)})
+        elif self.past:
+            msg = (
+                "rows are conditional on the past, so what is left out runs up to the last day; got days in "
+                "the middle, which would stay in the filter. Use az.lfo_cv, or bf.backtest."
+            )
+            raise ModelError(msg)
         else:
             returns = self.panel[s.RETURNS]
             remaining = self.panel.assign({s.RETURNS: returns.where(xr.DataArray(kept, dims=s.TIME))})
@@ -183,7 +195,12 @@ class FactorModelWrapper(SamplingWrapper):
 
     def log_likelihood__i(self, excluded_obs: xr.Dataset, idata__i: xr.DataTree) -> xr.DataArray:
         """Return the log density of the left-out days under a refit, (chain, draw, time), nats."""
-        return row_log_likelihood(idata__i, excluded_obs, given=self.given)
+        if not self.past:
+            return row_log_likelihood(idata__i, excluded_obs, given=self.given)
+        # The filter runs through the days of the refit and on.
+        days = excluded_obs[s.TIME].values
+        through = self.panel.sel({s.TIME: slice(None, days.max())})
+        return row_log_likelihood(idata__i, through, given=self.given).sel({s.TIME: days})
 
 
 def _check_model(model: FactorModel, tree: xr.DataTree) -> None:
@@ -192,12 +209,6 @@ def _check_model(model: FactorModel, tree: xr.DataTree) -> None:
         msg = (
             f"a refit is of the model that made the fit, {fitted!r} with card_digest {digest}; "
             f"got {model.name!r} with {model.digest}. Pass the model given to bf.fit, overrides included."
-        )
-        raise ModelError(msg)
-    if tree[s.LOG_LIKELIHOOD].attrs.get("given") == "past":
-        msg = (
-            f"left-out days are scored one by one; rows of {fitted!r} are conditional on the past. "
-            "Rank such models by fitting to a growing window and scoring the days after it."
         )
         raise ModelError(msg)
 

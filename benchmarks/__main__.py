@@ -12,7 +12,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import case, coins, forecasts, gpu, kernel, latent, real, sampling, scale, selection, start
+from benchmarks import (
+    case,
+    coins,
+    dynamics,
+    forecasts,
+    gpu,
+    kernel,
+    latent,
+    real,
+    sampling,
+    scale,
+    selection,
+    start,
+)
 
 MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any]]]]] = {
     "start": ("Seconds before anything happens", lambda _: start.measure()),
@@ -26,6 +39,7 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
         "Latent factors, 100 rows held out",
         lambda a: latent.measure(_peers(a, "latent"), a),
     ),
+    "dynamics": ("One refit of the factor GARCH, 10 x 300, 2 x (100 + 100)", lambda _: dynamics.measure()),
     "sweep": ("Cost over sizes, 4 x (250 + 250)", lambda _: scale.measure_sweep()),
     "real": ("Real coins", lambda _: real.measure()),
     "memory": ("200 x 1500 x 8 x 4000 draws: fit, LOO, risk", lambda _: scale.measure_memory()),

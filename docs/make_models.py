@@ -22,8 +22,8 @@ This page is written by `docs/make_models.py` from the cards in [models/](../mod
 [CONTRIBUTING.md](../CONTRIBUTING.md). The structures are written out in [the maths](maths.md).
 
 Priors are in model units: returns are divided by the median over assets of their root mean square, each
-factor by its own. LogNormal(m, s) has mean m and standard deviation s on the log scale; Normal(m, s) has
-standard deviation s.
+factor by its own. LogNormal(m, s) has mean m and standard deviation s on the log scale, LogitNormal(m, s) on
+that of the log odds; Normal(m, s) has standard deviation s.
 """
 
 
@@ -33,7 +33,8 @@ def prior_text(prior: dict) -> str:
         prior_text(v) if isinstance(v, dict) else f"{v:g}" for v in prior.get("kwargs", {}).values()
     )
     text = f"{prior['dist']}({arguments})"
-    return f"2 + {text}" if prior.get("transform") == "above_two" else text
+    shifted = {"above_two": f"2 + {text}", "either_sign": f"2 {text} - 1"}
+    return shifted.get(prior.get("transform"), text)
 
 
 def slot_row(slot: str, prior: dict, priors: dict) -> str:

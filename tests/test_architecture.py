@@ -51,6 +51,7 @@ ROOMS = {
     "allocate": Room("allocate", "forecast laws ground"),
     "attribution": Room("attribution", "risk laws ground"),
     "latent": Room("latent", "laws ground"),
+    "ensemble": Room("ensemble", "forecast laws ground"),
     "scoring": Room("scoring", "ground"),
     "update": Room("update", "laws panel ground"),
     "keep": Room("keep", "ground"),

@@ -58,7 +58,7 @@ def quiet(panel, weights, models=MODELS, **more):
         return bf.backtest(models, panel, weights, **(HOW | more))
 
 
-def test_a_backtest_has_the_schema(result, panel):
+def test_a_backtest_has_the_schema(result):
     assert dict(result.sizes) == {"time": 25, "model": 5, "portfolio": 3, "level": 3, "refit": 3}
     assert result["var"].dims == ("time", "model", "portfolio", "level")
     assert result["realised"].dims == ("time", "portfolio")
@@ -166,7 +166,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_numbers(panel, weights, tmp_
 
 
 @pytest.mark.slow
-def test_dask_loses_nothing_when_a_worker_dies(panel, weights, result, tmp_path):
+def test_dask_loses_nothing_when_a_worker_dies(panel, weights, result):
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with cluster, distributed.Client(cluster) as client:

@@ -57,7 +57,7 @@ def test_help_loads_nothing_heavy(tmp_path):
         "assert not heavy, heavy\n"
     )
     shown = fresh(code, tmp_path)
-    for command in ("models", "fit", "diagnose", "compare", "risk", "report", "demo"):
+    for command in ("models", "fit", "diagnose", "compare", "risk", "report", "backtest", "demo"):
         assert command in shown
 
 

@@ -263,7 +263,7 @@ BAD = {
     "another model": (lambda: wrap("latent-t"), ModelError, "'hybrid-t' with card_digest .* got 'latent-t'"),
     "the model with other priors": (lambda: wrap(bf.get_model("hybrid-t", n_latent=2)), ModelError, "overrides included"),
     "no tree": (lambda: wrap(tree=market()), SchemaError, "reads the DataTree that bf.fit returns; got Dataset"),
-    "rows given the past": (lambda: wrap(tree=given_past()), ModelError, "conditional on the past"),
+    "rows given the past": (lambda: wrap(tree=given_past()).sel_observations([3]), ModelError, "conditional on the past"),
     "other returns": (lambda: wrap(panel=corrupted([3], s.RETURNS)), PanelError, "the returns differ: in the panel alone returns_digest"),
     "other factor returns": (lambda: wrap(panel=corrupted([3], s.FACTOR_RETURNS)), PanelError, "the factor returns differ"),
     "other assets": (lambda: wrap(panel=renamed("asset")), PanelError, "the assets differ: in the panel alone XYZ, in the fit alone COIN01"),

@@ -59,9 +59,8 @@ def judge_draws(returns: np.ndarray, realised: float, levels: np.ndarray) -> Jud
     pit = 0.5 * (np.searchsorted(x, realised, "left") + np.searchsorted(x, realised, "right")) / n
     spread = (2.0 * np.arange(n) - (n - 1.0)) @ x / (n * max(n - 1.0, 1.0))
     crps = np.abs(x - realised).mean() - spread
-    if np.isnan(realised):
-        pit = crps = np.nan
-    return Judged(var, es, np.asarray(pit), np.asarray(np.nan), np.asarray(crps))
+    known = 1.0 if np.isfinite(realised) else np.nan
+    return Judged(var, es, np.asarray(known * pit), np.asarray(np.nan), np.asarray(known * crps))
 
 
 def log_scores(

@@ -78,8 +78,8 @@ def model_block(
         if day:
             at = slice(split + day - 1, split + day)
             last = none if own is None else np.ascontiguousarray(own[at.start])
-            one = (np.ascontiguousarray(x[:, at], dtype="float64") for x in (rows, factors))
-            law = law.advance(*one, last)
+            row, factor = (np.ascontiguousarray(x[:, at], dtype="float64") for x in (rows, factors))
+            law = law.advance(row, factor, last)
         found = Predictions(law.moments(1), labels, entropy, law)
         out.put(day, forecast_days(found, weights[day][:, order], realised[day], levels, samples, day))
     return out, _health(tree)

@@ -3,6 +3,9 @@
 Nothing heavy is imported before a command runs, and whatever is written is written whole or not at all.
 """
 
+from bayesfactor.cli.backtest_command import backtest
 from bayesfactor.cli.commands import app, main
 
 __all__ = ["app", "main"]
+
+app.command()(backtest)

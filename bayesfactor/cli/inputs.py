@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -19,11 +20,13 @@ __all__ = [
     "check_output",
     "names_of",
     "read_levels",
+    "read_portfolios",
     "read_weights",
     "write_csv",
     "write_factors",
 ]
 
+PORTFOLIO: Final = "portfolio"
 EQUAL: Final = "equal"
 TREE: Final = (".nc", ".zarr")
 FACTORS: Final = (".nc", ".parquet", ".csv")
@@ -82,24 +85,85 @@ def _from_pairs(text: str) -> pd.Series:
     return pd.Series(values, index=names)
 
 
-def _from_file(path: Path) -> pd.Series:
+def _csv(path: Path) -> pd.DataFrame:
     try:
         # NA and NULL are names of coins, not holes
-        table = pd.read_csv(path, dtype={s.ASSET: str}, keep_default_na=False, skipinitialspace=True)
+        types = {s.ASSET: str, PORTFOLIO: str}
+        table = pd.read_csv(path, dtype=types, keep_default_na=False, skipinitialspace=True)
     except (ValueError, OSError) as error:
         msg = f"weights: {path.name!r} cannot be read as CSV: {error}."
         raise WeightsError(msg) from error
-    columns = [str(c).strip() for c in table.columns]
-    if not {s.ASSET, "weight"} <= set(columns):
-        msg = f"weights: {path.name!r} needs the columns asset and weight; got {', '.join(columns)}."
+    table.columns = [str(c).strip() for c in table.columns]
+    return table
+
+
+def _from_file(path: Path) -> pd.Series:
+    table = _csv(path)
+    if not {s.ASSET, "weight"} <= set(table.columns):
+        msg = f"weights: {path.name!r} needs the columns asset and weight; got {', '.join(table.columns)}."
         raise WeightsError(msg)
-    table.columns = columns
     numbers = pd.to_numeric(table["weight"], errors="coerce")
     if numbers.isna().any():
         where = ", ".join(table.loc[numbers.isna(), s.ASSET].head(5))
         msg = f"weights: {path.name!r} has no number for {where}. Give 0 to what is not held."
         raise WeightsError(msg)
     return pd.Series(numbers.to_numpy("float64"), index=table[s.ASSET].str.strip())
+
+
+def read_portfolios(text: str, assets: Sequence[str]) -> pd.DataFrame:
+    """Return portfolios (portfolio x asset) out of `equal` or a CSV.
+
+    Parameters
+    ----------
+    text : str
+        `equal`, or the path of a CSV: long, with the columns portfolio, asset and weight; wide, with a column
+        portfolio and one per asset; or asset and weight, one portfolio named after the file. What is not
+        named is not held.
+    assets : sequence of str
+        Assets of the panel.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read as portfolios.
+    MissingFileError
+        If it is neither `equal` nor a file.
+    """
+    if text == EQUAL:
+        return pd.DataFrame([[1.0 / len(assets)] * len(assets)], index=["equal weight"], columns=list(assets))
+    path = Path(text)
+    if not path.is_file():
+        msg = f"no file of portfolios at {text!r}. Give '{EQUAL}' or a CSV: portfolio, asset, weight."
+        raise MissingFileError(msg)
+    table = _csv(path)
+    if "weight" not in table and PORTFOLIO in table:
+        table = table.melt(PORTFOLIO, var_name=s.ASSET, value_name="weight")
+    elif PORTFOLIO not in table:
+        table.insert(0, PORTFOLIO, path.stem)
+    needed = {PORTFOLIO, s.ASSET, "weight"}
+    if not needed <= set(table.columns) or not len(table):
+        got = ", ".join(table.columns)
+        msg = (
+            f"portfolios: {path.name!r} has rows, and the columns portfolio, asset and weight, or "
+            f"portfolio and one per asset; got {got}."
+        )
+        raise WeightsError(msg)
+    return _pivoted(table, path.name)
+
+
+def _pivoted(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a long table as portfolio x asset, in the order of the file; an empty cell is not held."""
+    labels = [table[c].astype(str).str.strip() for c in (PORTFOLIO, s.ASSET)]
+    texts = table["weight"].astype(str).str.strip().replace("", "0")
+    numbers = pd.to_numeric(texts, errors="coerce")
+    cells = pd.Series(numbers.to_numpy("float64"), index=pd.MultiIndex.from_arrays(labels))
+    if not np.isfinite(cells).all() or not cells.index.is_unique:
+        bad = cells.index[cells.index.duplicated() | ~np.isfinite(cells.to_numpy())][0]
+        what = "two weights" if np.isfinite(cells[bad]).all() else "no finite number"
+        msg = f"portfolios: {name!r} has {what} for {bad[1]} in {bad[0]}. Give each asset one weight."
+        raise WeightsError(msg)
+    wide = cells.unstack().fillna(0.0)
+    return wide.reindex(index=labels[0].unique(), columns=labels[1].unique())
 
 
 def read_levels(text: str) -> tuple[float, ...]:

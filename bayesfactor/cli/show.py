@@ -12,10 +12,12 @@ from rich.table import Table
 from bayesfactor import schema as s
 
 __all__ = [
+    "backtest_losses",
     "comparison",
     "console",
     "contribution_table",
     "contributions",
+    "coverage",
     "factor_summary",
     "key_figures",
     "shares",
@@ -174,4 +176,38 @@ def comparison(table: pd.DataFrame) -> None:
     ]
     a = table.attrs
     title = f"Leave-one-out by {a['by']}, {a['n_observations']} points, given {a['given']}, in {a['unit']}"
+    show_table(heads, rows, title=title)
+
+
+def backtest_losses(scores: xr.Dataset, mean: dict[str, float]) -> None:
+    """Print mean FZ0, portfolios by models, for scores at one level; a star is in the confidence set."""
+    models = [str(m) for m in scores["model"].values]
+    inside = scores.get("in_confidence_set", xr.zeros_like(scores["fz0"], dtype=bool))
+    rows = [
+        [str(p), *(f"{v:.3f}{'*' if i else ' '}" for v, i in zip(loss, at, strict=True))]
+        for p, loss, at in zip(
+            scores["portfolio"].values, scores["fz0"].values.T, inside.values.T, strict=True
+        )
+    ]
+    rows.append(["mean", *(f"{mean[m]:.3f} " for m in models)])
+    show_table(["portfolio", *models], rows, title=f"Loss (FZ0) at {float(scores[s.LEVEL]):g}")
+    if "in_confidence_set" in scores:
+        console().print(f"* in the {100 * scores.attrs['confidence']:g} % confidence set of its row")
+
+
+def coverage(scores: xr.Dataset, rejected: xr.Dataset, tests: dict[str, str]) -> None:
+    """Print exceedances by model over all portfolios, and in how many of those each test rejects."""
+    rows = []
+    for name in scores["model"].values:
+        one, no = scores.sel(model=name), rejected.sel(model=name)
+        known = np.isfinite(one["hits"].values)
+        days, hits = float(one["days"].values[known].sum()), float(one["hits"].sum())
+        rate = _percent(hits / days) if days else "n/a"
+        of = [f"{int(no[t].sum())} of {int(np.isfinite(one[t]).sum())}" for t in tests]
+        rows.append([str(name), f"{days:.0f}", f"{hits:.0f}", rate, *of])
+    level = float(scores[s.LEVEL])
+    heads = ["model", "days", "exceedances", "% of days", *(t.removesuffix(" p") for t in tests.values())]
+    title = (
+        f"Coverage of VaR {level:g}: {100 * (1 - level):g} % is right; portfolios rejected at 5 %, after Holm"
+    )
     show_table(heads, rows, title=title)

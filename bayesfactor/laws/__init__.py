@@ -10,13 +10,13 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import SchemaError
-from bayesfactor.laws.contract import Law, Moments, Scenarios
+from bayesfactor.laws.contract import ChainedLaw, Law, Moments, Scenarios
 from bayesfactor.laws.garch import GarchLaw
 from bayesfactor.laws.lowrank import LowRankLaw
 from bayesfactor.laws.scores import ScoresLaw
 from bayesfactor.laws.static import StaticLaw
 
-__all__ = ["LAWS", "Law", "Moments", "Scenarios", "law_class", "law_of"]
+__all__ = ["LAWS", "ChainedLaw", "Law", "Moments", "Scenarios", "law_class", "law_of"]
 
 LAWS: Final[dict[str, type[Law]]] = {
     "static": StaticLaw,

@@ -1,14 +1,14 @@
 """What every law supplies: the protocol, and the two things it hands over."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
 from bayesfactor.laws.integrate import Integral
 
-__all__ = ["Law", "Moments", "Scenarios"]
+__all__ = ["ChainedLaw", "Law", "Moments", "Scenarios"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,15 @@ class Moments:
         skewed = self.factor_skew is not None or self.specific_skew is not None
         return not (skewed or (self.chained and self.horizon > 1))
 
+    @property
+    def shock_variance(self) -> np.ndarray:
+        """Variances of the independent shocks, where factors share them (draw, horizon, block)."""
+        if self.shocks is None:
+            msg = "blocks are groups of factors, not shocks."
+            raise ValueError(msg)
+        back = np.linalg.inv(self.shocks)
+        return np.einsum("dbk,dhkl,dbl->dhb", back, self.factor_covariance, back)
+
 
 class Law(Protocol):
     """What a posterior draw says about data and about the future, whatever the structure."""
@@ -159,10 +168,45 @@ class Law(Protocol):
         """Draw each observed cell of some assets anew, one per posterior draw, (cell, draw)."""
         ...
 
+    def advance(self, returns: np.ndarray, factors: np.ndarray, weights: np.ndarray) -> Self:
+        """Return the law some days later, given their rows and the last own weights W.
+
+        Its rows are those days'.
+        """
+        ...
+
+    def state_variables(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Return where each draw stands after the last day: name to (dim, values (draw, dim)), canonical."""
+        ...
+
     def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
         """Draw one future per posterior draw."""
         ...
 
     def moments(self, horizon: int) -> Moments:
         """Return the exact law of the next periods given each draw."""
+        ...
+
+
+@runtime_checkable
+class ChainedLaw(Protocol):
+    """What a law supplies besides where its moments are `chained`."""
+
+    def after(self, draw: int, variance: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the variance of the period after one with innovation z sqrt(variance).
+
+        Series are the shocks of the factors, then the innovations of the assets; each goes its own way.
+
+        Parameters
+        ----------
+        draw : int
+            Flat position.
+        variance : ndarray (series, state)
+        z : ndarray (series, node)
+            Standardised innovations.
+
+        Returns
+        -------
+        ndarray (series, state, node)
+        """
         ...

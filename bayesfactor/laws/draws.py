@@ -57,6 +57,8 @@ def reader(tree: xr.DataTree, draws: np.ndarray | None = None) -> Reader:
     """Return what reads all draws of a tree, or those at the flat positions `draws`."""
     post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
     order = s.canonical_order(obs[s.ASSET])
+    if s.STATE in tree.children:
+        post = post.assign(tree[s.STATE].to_dataset().data_vars)
 
     def flat(name: str, *dims: str) -> np.ndarray:
         values = post[name].transpose(s.CHAIN, s.DRAW, *dims).values
@@ -178,6 +180,10 @@ class Common:
     def advance(self, returns: np.ndarray, factors: np.ndarray, weights: np.ndarray) -> Self:
         """Return the law after some more days: no day changes it, own weights W apart."""
         return replace(self, returns=returns, factors=factors, own_weights=weights)
+
+    def state_variables(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Return where each draw stands after the last day: nowhere in particular."""
+        return {}
 
     def scores(self, rng: np.random.Generator) -> np.ndarray:
         """Return latent factors of each day given its returns (draw, time, latent)."""

@@ -22,7 +22,7 @@ from bayesfactor.laws import skewed
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
 from bayesfactor.laws.draws import Reader, reader
-from bayesfactor.laws.garch_days import filter_days, simulate_days
+from bayesfactor.laws.garch_days import days_after, filter_days, simulate_days
 from bayesfactor.laws.integrate import Integral
 from bayesfactor.laws.own import add_up, own_weights
 
@@ -126,6 +126,8 @@ class GarchLaw:
     floor : bool
     now : tuple of State, optional
         Where assets and shocks stand after the last day; filtered from the first day if not given.
+    passed : ndarray (draw, time), optional
+        Log densities of the rows, where the first of them is not the first day of all.
     """
 
     given: ClassVar[str] = "past"
@@ -138,6 +140,7 @@ class GarchLaw:
     own_weights: np.ndarray
     floor: bool
     now: tuple[State, State] | None = None
+    passed: np.ndarray | None = None
 
     @classmethod
     def from_tree(cls, tree: xr.DataTree, draws: np.ndarray | None = None) -> "GarchLaw":
@@ -160,13 +163,20 @@ class GarchLaw:
             const[s.FACTOR_SCORED].values.astype(float),
             const[s.INITIAL_FACTOR_VARIANCE].values.astype(float),
         )
+        returns = read.rows(read.observed, s.RETURNS, s.ASSET)
+        now = None
+        if s.STATE in tree.children:
+            known = np.isfinite(returns).any(axis=1)
+            variances = (read.flat(s.VARIANCE, s.ASSET), read.flat(s.FACTOR_VARIANCE, s.FACTOR))
+            now = State(variances[0], known), State(variances[1], np.ones(len(shocks.initial), dtype=bool))
         return cls(
-            returns=read.rows(read.observed, s.RETURNS, s.ASSET),
+            returns=returns,
             factors=read.rows(const, s.FACTOR_RETURNS, s.FACTOR),
             assets=assets,
             shocks=shocks,
             own_weights=own_weights(const, order),
             floor=read.floor,
+            now=now,
         )
 
     @property
@@ -207,11 +217,16 @@ class GarchLaw:
         Bit by bit what the law would be had it seen all days at once.
         """
         assets, shocks = self.state
-        now = (
-            self.assets.filter(returns, factors, assets)[0],
-            self.shocks.filter(factors, factors, shocks)[0],
+        after, cells, _, _ = self.assets.filter(returns, factors, assets)
+        now = after, self.shocks.filter(factors, factors, shocks)[0]
+        return replace(
+            self, returns=returns, factors=factors, own_weights=weights, now=now, passed=cells[:, 0]
         )
-        return replace(self, returns=returns, factors=factors, own_weights=weights, now=now)
+
+    def state_variables(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Return variances of the next day: name to (dim, values (draw, dim)), assets in canonical order."""
+        assets, shocks = self.state
+        return {s.VARIANCE: (s.ASSET, assets.variance), s.FACTOR_VARIANCE: (s.FACTOR, shocks.variance)}
 
     @cached_property
     def mixing(self) -> np.ndarray:
@@ -225,8 +240,7 @@ class GarchLaw:
 
     def row_log_likelihood(self) -> np.ndarray:
         """Return log p(r_t | days before, factors of day t) (draw, time)."""
-        self._refuse_if_moved()
-        return self._filtered[1]
+        return self._filtered[1] if self.passed is None else self.passed
 
     def integrated_rows(self) -> Integral:
         """Return the same: there is no integral in it."""
@@ -290,6 +304,14 @@ class GarchLaw:
         )  # fmt: skip
         return Scenarios(draws, f, e, int(floored))
 
+    def after(self, draw: int, variance: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the variance of the period after one with innovation z, see `ChainedLaw`."""
+        out = np.empty((*variance.shape, z.shape[1]))
+        n = len(self.factors)
+        for part, series in ((slice(None, n), self.shocks), (slice(n, None), self.assets)):
+            days_after(variance[part], z[part], series.scored, series.own[draw], out[part])
+        return out
+
     def moments(self, horizon: int) -> Moments:
         """Return the law of the next period given each draw; of later ones, exact means and variances."""
         alpha, loadings, response = self.ahead
@@ -322,7 +344,7 @@ class GarchLaw:
         )
 
     def _refuse_if_moved(self) -> None:
-        if self.now is not None:
+        if self.passed is not None:
             msg = "a law that was moved on knows its last day only; read it off the tree again."
             raise ModelError(msg)
 

@@ -11,14 +11,18 @@ from numba import njit
 
 from bayesfactor.laws.skewed import draw, log_centre
 
-__all__ = ["draw_days", "filter_days", "next_variance", "simulate_days"]
+__all__ = ["days_after", "draw_days", "filter_days", "next_variance", "simulate_days"]
+
+
+_LEAST = 1e-6
+"""No variance falls below this share of the day before's."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def next_variance(e, variance, scored, sigma, persistence, news_share, leverage, nu, skew, a, b):
     """Return the variance of the day after an innovation e, NaN where there was none."""
-    omega, keep, react = sigma * sigma * (1.0 - persistence), persistence * (1.0 - news_share), 0.0
-    react = persistence * news_share
+    omega = sigma * sigma * (1.0 - persistence)
+    keep, react = persistence * (1.0 - news_share), persistence * news_share
     if math.isnan(e):
         return omega + (keep + react) * variance
     news = e * e
@@ -27,7 +31,9 @@ def next_variance(e, variance, scored, sigma, persistence, news_share, leverage,
         side = 1.0 - skew if b * z + a < 0.0 else 1.0 + skew
         y = (b * z + a) / side
         news = variance * b * z * y * (nu + 1.0) / (side * (nu - 2.0 + y * y))
-    return omega + keep * variance + react * (1.0 + leverage if e < 0.0 else 1.0 - leverage) * news
+    after = omega + keep * variance + react * (1.0 + leverage if e < 0.0 else 1.0 - leverage) * news
+    # A score may be a little below 0 where the law's joint is not at 0.
+    return max(after, _LEAST * variance)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -142,6 +148,9 @@ def simulate_days(
             for i in range(n_assets):
                 p = own[d, :, i]
                 e[i] = math.sqrt(h[i]) * draw(rng, p[4], p[5], p[6], p[7])
+                # News is the innovation before own factors take their part out of it: its variance is h, as
+                # that of the residuals a variance was fitted to.
+                h[i] = next_variance(e[i], h[i], scored[i], p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7])
             for k in range(weights.shape[0]):
                 gap[k] = 0.0
                 for i in range(n_assets):
@@ -149,8 +158,6 @@ def simulate_days(
             for i in range(n_assets):
                 for k in range(weights.shape[0]):
                     e[i] -= back[d, i, k] * gap[k]
-                p = own[d, :, i]
-                h[i] = next_variance(e[i], h[i], scored[i], p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7])
                 if floor:
                     r = alpha[d, i] + e[i]
                     for k in range(n_factors):
@@ -159,3 +166,15 @@ def simulate_days(
                         e[i] -= r + 1.0
                         floored += 1
     return floored
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def days_after(variance, z, scored, own, out):
+    """Fill `out (series, state, node)` with what follows variances (series, state) and z (series, node)."""
+    for i in range(z.shape[0]):
+        p = own[:, i]
+        for g in range(variance.shape[1]):
+            h = variance[i, g]
+            for q in range(z.shape[1]):
+                e = math.sqrt(h) * z[i, q]
+                out[i, g, q] = next_variance(e, h, scored[i], p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7])

@@ -6,7 +6,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
-from bayesfactor.laws import Law, law_of
+from bayesfactor.laws import Law, law_class, law_of
 
 __all__ = ["keep_state", "own_rows", "row_log_likelihood"]
 
@@ -14,7 +14,8 @@ __all__ = ["keep_state", "own_rows", "row_log_likelihood"]
 def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | None = None) -> xr.DataArray:
     """Return the log density of each row of a panel under every posterior draw of a tree.
 
-    Rows are taken one by one, so they may be any selection of days, in any order.
+    Rows are taken one by one, so they may be any selection of days, in any order; but rows given the past
+    start with the days of the fit, all of them, and go on from there.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
     SchemaError
         If `tree` did not come from `bf.fit`.
     PanelError
-        If the panel has other assets, or lacks a factor.
+        If the panel has other assets, lacks a factor, or, for rows given the past, does not start with the
+        days of the fit.
     """
     s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, verb="row_log_likelihood")
     post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
@@ -46,6 +48,8 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
     assets = _places(panel, s.ASSET, obs[s.ASSET].values, others=False)
     factors = _places(panel, s.FACTOR, const[s.FACTOR].values, others=True)
     rows = panel.isel({s.ASSET: assets, s.FACTOR: factors})
+    if law_class(tree).given == "past":
+        _check_start(rows[s.TIME].values, obs[s.TIME].values)
     # What was drawn day by day (no density of a row rests on it) is not known of days the fit had not.
     if s.TIME in post.dims:
         post = post.reindex({s.TIME: rows[s.TIME].values})
@@ -83,6 +87,17 @@ def keep_state(tree: xr.DataTree, law: Law | None = None) -> None:
         coords = {d: post[d].values for d in (s.CHAIN, s.DRAW, s.ASSET, s.FACTOR)}
         attrs = {"after": str(pd.Timestamp(tree[s.OBSERVED_DATA][s.TIME].values[-1]))}
         tree[s.STATE] = xr.DataTree(xr.Dataset(found, coords, attrs))
+
+
+def _check_start(days: np.ndarray, fitted: np.ndarray) -> None:
+    """Raise unless days start with those of the fit and rise from there."""
+    if not np.array_equal(days[: len(fitted)], fitted) or not (days[1:] > days[:-1]).all():
+        got = f"{len(days)} days from {days[0]} to {days[-1]}" if len(days) else "no day"
+        msg = (
+            "rows are given the past, so a panel starts with the days of the fit, "
+            f"{len(fitted)} from {fitted[0]} to {fitted[-1]}; got {got}. Give all days from the first on."
+        )
+        raise PanelError(msg)
 
 
 def _places(panel: xr.Dataset, dim: str, known: np.ndarray, *, others: bool) -> np.ndarray:

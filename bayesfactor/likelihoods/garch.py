@@ -51,8 +51,8 @@ def GarchSkewT(name, alpha, loadings, series, factors, initial, scored, seen, *,
         h[t+1] = sigma^2 (1 - p) + p ((1 - s) h[t] + s news[t]),
 
     where news is (1 +/- leverage) e^2, plus after a fall (Glosten, Jagannathan and Runkle 1993), or, where
-    `scored`, e^2 replaced by h times the score of the innovation's law, which is bounded by (nu + 1) h
-    (Harvey 2013, Dynamic Models for Volatility and Heavy Tails, ch. 4). A day not seen has news h.
+    `scored`, e^2 replaced by h times the score of the innovation's law, which tends to (nu + 1) h for ever
+    larger e (Harvey 2013, Dynamic Models for Volatility and Heavy Tails, ch. 4). A day not seen has news h.
 
     Parameters
     ----------
@@ -108,9 +108,10 @@ def reference_logp(value, alpha, loadings, series, factors, initial, scored, see
         after = sigma**2 * (1.0 - persistence) + persistence * ((1.0 - news_share) * h + news_share * news)
         return started, pt.switch(started > 0.0, after, h), pt.switch(seen_t > 0.0, density, 0.0)
 
-    (_, _, cells), _ = pytensor.scan(
+    _, _, cells = pytensor.scan(
         day,
         sequences=[e.T, pt.as_tensor(seen).T],
         outputs_info=[pt.zeros_like(sigma), pt.as_tensor(initial), None],
+        return_updates=False,
     )
     return cells.sum()

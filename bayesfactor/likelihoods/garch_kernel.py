@@ -43,7 +43,7 @@ def _recurse_squares(e, here, start, omega, keep, react, lean, h, slope):
 
 @vectorised
 def _recurse_scores(e, here, start, omega, keep, react, lean, nu, skew, h, slope):
-    """Fill the same where news is the score: of an outlier, a variance no larger than (nu + 1) h."""
+    """Fill the same where news is the score: of an outlier ever further out, it tends to (nu + 1) h."""
     a, b = shape(nu, skew)
     variance = start
     for t in range(e.shape[0]):

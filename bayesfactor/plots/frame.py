@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from bayesfactor.errors import SchemaError, unknown_names
 
@@ -14,6 +16,7 @@ __all__ = [
     "PALETTE",
     "PANELS_PER_ROW",
     "chosen",
+    "date_axis",
     "forest_size",
     "ink",
     "open_frame",
@@ -100,6 +103,14 @@ def row_labels(
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def date_axis(axes: Axes, stamps: xr.DataArray) -> None:
+    """Write few and short dates under the x-axis, where stamps are dates."""
+    if stamps.dtype.kind == "M":
+        locator = AutoDateLocator(minticks=4, maxticks=9)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def open_frame(axes: Axes) -> None:

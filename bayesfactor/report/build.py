@@ -16,7 +16,7 @@ from bayesfactor.report.figures import loadings_picture, tails_picture
 from bayesfactor.report.page import banners, page
 from bayesfactor.risk import decompose_risk
 
-__all__ = ["report"]
+__all__ = ["checked_path", "report"]
 
 _SUFFIXES: Final = (".html", ".htm")
 _VERDICTS: Final = ("ok", "warn", "fail")
@@ -91,7 +91,7 @@ def report(
     --------
     >>> bf.report(tree, {"BTC": 0.6, "ETH": 0.4}, "risk.html", value=1e6)  # doctest: +SKIP
     """
-    path = _checked_path(path)
+    path = checked_path(path)
     s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="report")
     if value is not None and not (np.isfinite(value) and value > 0):
         msg = f"value is the positive worth of the portfolio; got {value!r}."
@@ -120,7 +120,8 @@ def report(
     return path
 
 
-def _checked_path(path: str | Path) -> Path:
+def checked_path(path: str | Path) -> Path:
+    """Return where a report goes, or say why it cannot."""
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
         msg = f"a report is HTML and its name ends in .html; got {path.name!r}."

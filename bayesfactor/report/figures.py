@@ -21,7 +21,7 @@ from bayesfactor.errors import SchemaError
 from bayesfactor.plots import PALETTE, plot_loadings, plot_tails
 from bayesfactor.plots.frame import PANELS_PER_ROW, forest_size
 
-__all__ = ["MOST_ASSETS", "Picture", "loadings_picture", "tails_picture"]
+__all__ = ["MOST_ASSETS", "Picture", "drawn", "loadings_picture", "tails_picture"]
 
 MOST_ASSETS: Final = 40
 """Assets in the forest; the rest would make it taller than anybody scrolls."""
@@ -78,25 +78,29 @@ def loadings_picture(tree: xr.DataTree, weight: xr.DataArray) -> Picture | None:
         f"Forest plot of the loadings of {len(names)} assets on {n} factors, grouped by sector, with 94 % "
         "intervals."
     )
-    return Picture(_svg(draw, size, "loadings"), alt, _DPI * size[0])
+    return drawn(draw, size, "loadings", alt)
 
 
 def tails_picture(tree: xr.DataTree, random_seed: int) -> Picture | None:
     """Return the tail check; None where there are too few returns."""
+    alt = (
+        "How often specific returns exceed a size, on logarithmic scales: observed losses and gains as "
+        "marks, the model's 90 % band shaded."
+    )
     try:
-        svg = _svg(
+        return drawn(
             lambda figure: plot_tails(tree, ax=figure.subplots(), random_seed=random_seed),
             _TAILS_SIZE,
             "tails",
+            alt,
         )
     except SchemaError:
         return None
-    return Picture(
-        svg,
-        "How often specific returns exceed a size, on logarithmic scales: observed losses and gains as "
-        "marks, the model's 90 % band shaded.",
-        _DPI * _TAILS_SIZE[0],
-    )
+
+
+def drawn(draw: Callable[[Figure], object], size: tuple[float, float], name: str, alt: str) -> Picture:
+    """Draw on a figure of its own, `size` in inches; `name` is that of no other picture of the page."""
+    return Picture(_svg(draw, size, name), alt, _DPI * size[0])
 
 
 def _svg(draw: Callable[[Figure], object], size: tuple[float, float], name: str) -> str:

@@ -3,7 +3,17 @@
 import math
 from typing import Final
 
-__all__ = ["cadence", "count", "interval", "money", "per_horizon", "percent", "plain_percent"]
+__all__ = [
+    "cadence",
+    "count",
+    "interval",
+    "money",
+    "number",
+    "p_value",
+    "per_horizon",
+    "percent",
+    "plain_percent",
+]
 
 NONE: Final = "n/a"
 _MINUS: Final = "\N{MINUS SIGN}"
@@ -24,6 +34,18 @@ def percent(x: float, decimals: int = 2) -> str:
 def plain_percent(x: float) -> str:
     """Return a probability as it was given, `97.5 %`."""
     return f"{round(100 * x, 6):g}{_THIN}%"
+
+
+def number(x: float, decimals: int = 3) -> str:
+    """Return a number with a proper minus sign."""
+    return _signed(f"{x:,.{decimals}f}") if math.isfinite(x) else NONE
+
+
+def p_value(p: float) -> str:
+    """Return a p-value to three digits; small ones as a bound."""
+    if not math.isfinite(p):
+        return NONE
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def money(x: float, worth: float) -> str:

@@ -10,7 +10,7 @@ from bayesfactor.risk.exact import Book
 from bayesfactor.risk.student_cf import cf_table
 from bayesfactor.risk.tails import tail_kernel
 
-__all__ = ["ConditionalTails", "conditional_tails"]
+__all__ = ["ConditionalTails", "conditional_tails", "refuse_if_imprecise"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,14 @@ def conditional_tails(book: Book, levels: np.ndarray) -> ConditionalTails:
     fine_y = (beyond[few] * scales[few][:, None, :]).sum(axis=2)
     rough_y = (rough_beyond * scales[few][:, None, :]).sum(axis=2)
     errors = np.abs(quantiles[few] - rough).max(axis=0), repeat * np.abs(fine_y - rough_y).max(axis=0)
-    for name, values, error in (("var", var, errors[0]), ("es", es, errors[1])):
+    found = ConditionalTails(var, es, var_parts, es_parts, *errors)
+    refuse_if_imprecise(found)
+    return found
+
+
+def refuse_if_imprecise(found: ConditionalTails) -> None:
+    """Raise `NumericalError` if an error exceeds a fifth of the posterior standard deviation."""
+    for name, values, error in (("var", found.var, found.var_mcse), ("es", found.es, found.es_mcse)):
         spread = values.std(axis=1)
         if np.any(error > 0.2 * spread + 1e-9 * np.abs(values).max()):
             msg = (
@@ -70,7 +77,6 @@ def conditional_tails(book: Book, levels: np.ndarray) -> ConditionalTails:
                 f"posterior sd of {spread.min():.2g}. Ask for levels further from 1."
             )
             raise NumericalError(msg)
-    return ConditionalTails(var, es, var_parts, es_parts, *errors)
 
 
 def _terms(book: Book) -> tuple[np.ndarray, np.ndarray, int]:
@@ -95,13 +101,15 @@ def _terms(book: Book) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return cov(f, b'f) (draw, period, factor) and each block's variance (draw, period, block)."""
+    """Return cov(f, the block's part of b'f) (draw, period, factor, block) and the variances of the parts."""
     m = book.moments
-    covariance = np.einsum("dhkl,dl->dhk", m.factor_covariance[:, :periods], book.exposures)
-    variance = np.zeros(m.factor_nu[:, :periods].shape)
-    for j in range(variance.shape[2]):
-        inside = m.block == j
-        variance[:, :, j] = np.einsum("dhk,dk->dh", covariance[:, :, inside], book.exposures[:, inside])
+    if m.shocks is not None:
+        covariance = m.shocks[:, None] * m.shock_variance[:, :periods, None]
+        covariance = covariance * np.einsum("dk,dkb->db", book.exposures, m.shocks)[:, None, None]
+    else:
+        whole = np.einsum("dhkl,dl->dhk", m.factor_covariance[:, :periods], book.exposures)
+        covariance = whole[..., None] * np.equal.outer(m.block, np.arange(m.factor_nu.shape[2]))
+    variance = np.einsum("dhkb,dk->dhb", covariance, book.exposures)
     if m.joint >= 0:
         variance[:, :, m.joint] += np.einsum("dhi,di->dh", m.specific_variance[:, :periods], book.bets**2)
     return covariance, variance
@@ -153,7 +161,7 @@ def _parts(
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(variance > 0.0, 1.0 / variance, 0.0)
     # Within a block, E[x | its part of the loss] is linear in that part, for any elliptical law.
-    factor = np.einsum("dlhk,dhk->dlk", y[..., m.block], covariance * share[:, :, m.block])
+    factor = np.einsum("dlhb,dhkb->dlk", y[..., :n_blocks], covariance * share[:, :, None])
     if m.joint < 0:
         unit = np.sqrt(m.specific_variance[:, :periods] * _scale_ratio(m.specific_nu[:, :periods]))
         specific = repeat * np.einsum("dlhi,dhi->dli", conditional[..., n_blocks:], unit)

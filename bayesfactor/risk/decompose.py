@@ -12,6 +12,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import NumericalError, RiskError
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
+from bayesfactor.risk.asymmetric import asymmetric_tails
 from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.conditional import ConditionalTails, conditional_tails
 from bayesfactor.risk.exact import Book
@@ -93,7 +94,10 @@ def decompose_risk(
     Volatility contributions are cov(x, L) / sd(L), ES contributions E[x | L >= VaR], VaR
     contributions E[x | L = VaR] estimated over the 10 % of the tail nearest to VaR on each side
     [1]_. Given a draw, VaR and ES are computed without paths, by inverting the characteristic
-    function of the loss, a sum of independent Student-t's.
+    function of the loss, a sum of independent terms: Student-t's, or, of models with skew or volatility
+    dynamics, what each series adds up to over the horizon. attrs: `tail_posteriors` is "exact", or says
+    why there are none, which then are NaN: over several periods dynamics are simulated by the fit, which
+    stored predictions alone have not. With `compounding`, volatility takes periods for independent.
 
     References
     ----------
@@ -124,14 +128,34 @@ def decompose_risk(
     thin = kind(found.moments.take(some), book.weights)
     out = _dataset(labels, wanted, volatility, volatility_parts, pooled)
     out = out.assign(_volatility_posterior(labels, thin))
+    verdict = ""
     if not compounding:
-        out = out.assign(_tail_posteriors(labels, conditional_tails(thin, wanted)))
+        given, verdict = _tails_given_draws(thin, wanted, found, some)
+        out = out.assign(_tail_posteriors(labels, given))
     out = out * value
     out = out.assign_coords(weight=(s.ASSET, w))
     out.attrs = _attrs(tree, found, pooled, horizon, value, compounding=compounding)
+    out.attrs["tail_posteriors"] = "none with compounding" if compounding else verdict or "exact"
+    if verdict:
+        warnings.warn(f"no posterior of VaR and ES: {verdict}", UserWarning, stacklevel=2)
     _warn_if_rough(out)
     _warn_if_barely_finite(out, book, volatility)
     return out
+
+
+def _tails_given_draws(
+    thin: Book, levels: np.ndarray, found: Predictions, some: np.ndarray
+) -> tuple[ConditionalTails, str]:
+    """Return tails given each draw, and where they cannot be had NaN and why."""
+    if thin.moments.elliptical:
+        return conditional_tails(thin, levels), ""
+    try:
+        return asymmetric_tails(thin, levels, found.law, some), ""
+    except (RiskError, NumericalError) as error:
+        m = thin.moments
+        shape = (m.n_draws, len(levels), m.alpha.shape[1], m.loadings.shape[2] + 2)
+        none = np.full((2, *shape), np.nan)
+        return ConditionalTails(*none[..., 0, 0].swapaxes(1, 2), *none, *none[:, 0, :, 0, 0]), str(error)
 
 
 def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int | None) -> np.ndarray:

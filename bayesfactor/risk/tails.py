@@ -18,13 +18,13 @@ from numba import njit
 
 from bayesfactor.risk.student_cf import log_psi_and_slope
 
-__all__ = ["tail_kernel"]
+__all__ = ["COARSE", "FINE", "nodes", "tail_kernel"]
 
 _TINY = -36.0
 """log R below which the integrand is nothing (2e-16)."""
 _HALVINGS = 16
-_GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(16)
-_COARSE_X, _COARSE_W = np.polynomial.legendre.leggauss(8)
+FINE = _GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(16)
+COARSE = _COARSE_X, _COARSE_W = np.polynomial.legendre.leggauss(8)
 
 
 @njit(cache=True, nogil=True)
@@ -50,7 +50,7 @@ def _cutoff(scales, nus, repeat, table, log_slopes):
 
 
 @njit(cache=True, nogil=True)
-def _nodes(cutoff, farthest, gauss_x, gauss_w):
+def nodes(cutoff, farthest, gauss_x, gauss_w):
     """Return nodes and weights: panels halving towards 0, each cut so that cos(w y) stays resolved."""
     pieces = np.empty(_HALVINGS + 1, dtype=np.int64)
     total = 0
@@ -113,7 +113,7 @@ def _quantile(tail, low, high, omega, weighted):
 @njit(cache=True, nogil=True)
 def _resolve(farthest, cutoff, unit, nus, repeat, table, log_slopes, gauss_x, gauss_w):
     """Return nodes, weights times R there, and each term's slope, fit for y up to `farthest`."""
-    omega, weight = _nodes(cutoff, farthest, gauss_x, gauss_w)
+    omega, weight = nodes(cutoff, farthest, gauss_x, gauss_w)
     slope = np.empty((unit.shape[0], omega.shape[0]))
     return omega, weight * np.exp(_log_r(omega, unit, nus, repeat, table, log_slopes, slope)), slope
 

@@ -24,6 +24,8 @@ __all__ = ["build", "build_factor_law", "constants"]
 
 _BACKCAST: Final = 0.94 ** np.arange(75)
 """Weights of the first squared residuals in the variance to start from, as RiskMetrics and arch have it."""
+_WINDOW_WEIGHT: Final = 10.0
+"""Weight of the whole window's mean square in that variance: a few days of fat tails mislead."""
 _PRIOR_DAYS: Final = 20
 """Days of the average asset that each asset's own least squares are shrunk by."""
 
@@ -110,7 +112,7 @@ def constants(panel: xr.Dataset, options: Mapping[str, Any]) -> dict[str, tuple[
 
 
 def _start(returns: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Return the weighted mean of the first squared residuals of each row, shrunk towards their median."""
+    """Return a mean of squared residuals of each row, most weight on the first, shrunk to their median."""
     seen = np.isfinite(returns)
     filled = np.where(seen, returns, 0.0)
     products = np.einsum("kt,lt,it->ikl", factors, factors, seen.astype(float))
@@ -123,6 +125,7 @@ def _start(returns: np.ndarray, factors: np.ndarray) -> np.ndarray:
         filled = np.where(seen, filled - slopes @ factors, 0.0)
     rank = np.cumsum(seen, axis=1) - 1
     weight = np.where(seen & (rank < len(_BACKCAST)), _BACKCAST[np.clip(rank, 0, len(_BACKCAST) - 1)], 0.0)
+    weight = weight + _WINDOW_WEIGHT * seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
     total = weight.sum(axis=1)
     mean = (weight * filled**2).sum(axis=1) / np.maximum(total, 1e-12)
     typical = float(np.median(mean[total > 0.0])) if (total > 0.0).any() else 1e-4
