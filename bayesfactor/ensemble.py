@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from bayesfactor.forecast import forecast
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, thinned
 
 __all__ = ["stack", "stacking_weights"]
+
+_SCENARIOS: Final = 40_000
 
 
 def stacking_weights(log_scores: xr.Dataset | pd.DataFrame, *, until: str | None = None) -> pd.Series:
@@ -50,8 +53,8 @@ def stacking_weights(log_scores: xr.Dataset | pd.DataFrame, *, until: str | None
     table = table.dropna(axis=1, how="all").dropna()
     if table.shape[1] < 2 or not len(table):
         msg = (
-            f"stacking weighs at least two models by log scores of the same days; got {table.shape[1]} models "
-            f"and {len(table)} common days. Baselines without a density have none."
+            f"stacking weighs at least two models by log scores of the same days; got {table.shape[1]} "
+            f"models and {len(table)} common days. Baselines without a density have none."
         )
         raise CompareError(msg)
     scores = table.to_numpy(dtype=float)
@@ -72,7 +75,7 @@ def stack(
     weights: Mapping[str, float] | pd.Series,
     *,
     horizon: int = 1,
-    paths: int = 4,
+    paths: int | None = None,
     random_seed: Seed = None,
 ) -> xr.DataTree:
     """Return the predictions of a mixture of models, for every verb that reads predictions.
@@ -88,8 +91,8 @@ def stack(
         negative, scaled to sum 1.
     horizon : int
         Periods ahead; risk verbs then take this horizon.
-    paths : int
-        Futures per draw.
+    paths : int, optional
+        Futures per draw; as many as make 40 000 scenarios where not given.
     random_seed : int, Generator or SeedSequence, optional
 
     Returns
@@ -108,14 +111,15 @@ def stack(
     used = {name: trees[name] for name in share.index[share > 0.0]}
     _check_alike(used)
     entropy = root_entropy(random_seed)
+    size = {n: t[s.POSTERIOR].sizes[s.CHAIN] * t[s.POSTERIOR].sizes[s.DRAW] for n, t in used.items()}
+    # As many draws as there are without using one twice.
+    total = min(size[n] / share[n] for n in used)
+    paths = -(-_SCENARIOS // max(1, int(total))) if paths is None else paths
     parts = {}
     for i, (name, tree) in enumerate(used.items()):
         seeded = block_rng(entropy, i)
         parts[name] = forecast(tree, horizon, paths=paths, random_seed=seeded)[s.PREDICTIONS].to_dataset()
     parts = _side_by_side(parts)
-    size = {n: p.sizes[s.CHAIN] * p.sizes[s.DRAW] for n, p in parts.items()}
-    # As many draws as there are without using one twice.
-    total = min(size[n] / share[n] for n in parts)
     picked = [_flat(p, thinned(size[n], max(1, round(share[n] * total)))) for n, p in parts.items()]
     joined = xr.concat(
         picked, s.DRAW, data_vars="minimal", coords="minimal", compat="override", join="override"
@@ -189,8 +193,8 @@ def _side_by_side(parts: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
         )
         if not alike or (shocks[0] != shocks[1] and part.sizes[s.FACTOR] > 1):
             msg = (
-                f"the factors of {name!r} and {names[0]!r} follow laws of different kinds, whose draws cannot "
-                "stand in one table; models with one factor, or of one structure, can be stacked."
+                f"the factors of {name!r} and {names[0]!r} follow laws of different kinds, whose draws "
+                "cannot stand in one table; models with one factor, or of one structure, can be stacked."
             )
             raise CompareError(msg)
     every = {v for p in parts.values() for v in p.data_vars}

@@ -12,6 +12,8 @@ from scipy.special import logsumexp
 import bayesfactor as bf
 from bayesfactor.errors import CompareError
 
+pytestmark = pytest.mark.filterwarnings("ignore:the Monte-Carlo error")  # of few posterior draws
+
 HOW = {"draws": 100, "tune": 80, "chains": 2, "random_seed": 1, "progressbar": False}
 
 
@@ -65,12 +67,12 @@ def test_weights_know_nothing_of_later_days():
 def test_a_mixture_of_one_is_that_one(trees, book):
     for name, tree in trees.items():
         weights = {n: float(n == name) for n in trees}
-        mixed = bf.stack(trees, weights, horizon=2, paths=4, random_seed=1)
+        mixed = bf.stack(trees, weights, horizon=1, paths=400, random_seed=1)
         assert json.loads(mixed.attrs["weights"]) == weights
-        alone = bf.forecast(tree, 2, paths=4, random_seed=2)
-        a, b = (bf.decompose_risk(t, book, horizon=2, random_seed=1) for t in (mixed, alone))
+        alone = bf.forecast(tree, 1, paths=400, random_seed=2)
+        a, b = (bf.decompose_risk(t, book, random_seed=1) for t in (mixed, alone))
         assert float(a["volatility"]) == pytest.approx(float(b["volatility"]), rel=1e-12)
-        assert float(a["var"].sel(level=0.95)) == pytest.approx(float(b["var"].sel(level=0.95)), rel=0.15)
+        assert float(a["var"].sel(level=0.95)) == pytest.approx(float(b["var"].sel(level=0.95)), rel=0.03)
 
 
 def test_variances_of_a_mixture_are_those_of_its_parts(trees, book):
@@ -100,7 +102,7 @@ def test_what_cannot_be_mixed_is_refused(trees, panel):
     early = bf.fit("hierarchical-t", panel.isel(time=slice(0, 100)), **few)
     cases = [
         ({**trees}, {"hierarchical-t": 1.0}, "without a weight: gjr-skew-t"),
-        ({**trees}, {**weights, "gjr": 0.1}, "did you mean 'gjr-skew-t'"),
+        ({**trees}, {**weights, "gjr-skewt": 0.1}, "did you mean 'gjr-skew-t'"),
         ({**trees}, {**weights, "gjr-skew-t": -1.0}, "not negative"),
         ({**trees, "gjr-skew-t": strange}, weights, "same assets"),
         ({**trees, "gjr-skew-t": early}, weights, "bf.update"),

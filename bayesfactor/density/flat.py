@@ -290,6 +290,8 @@ class Density:
             m, scale = self._location_and_scale(values, int(j))
             given = np.column_stack([np.ones_like(m), m, np.log(scale), own])
             left = (u - given @ np.linalg.lstsq(given, u)[0]).var()
+            if left == 0.0:  # a pilot that never moved has nothing to say
+                continue
             said = max(1.0 / left - 1.0 / np.median(scale) ** 2, 0.0)  # precision that is the data's
             weight[j] = 1.0 - 1.0 / (1.0 + said * np.quantile(scale, _LOW) ** 2)
         anew = self._points(values[: points.shape[1]] if self.n_latent else values, weight)

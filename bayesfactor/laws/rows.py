@@ -6,7 +6,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
-from bayesfactor.laws import Law, law_class, law_of
+from bayesfactor.laws import Law, law_of
 
 __all__ = ["keep_state", "own_rows", "row_log_likelihood"]
 
@@ -48,8 +48,6 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
     assets = _places(panel, s.ASSET, obs[s.ASSET].values, others=False)
     factors = _places(panel, s.FACTOR, const[s.FACTOR].values, others=True)
     rows = panel.isel({s.ASSET: assets, s.FACTOR: factors})
-    if law_class(tree).given == "past":
-        _check_start(rows[s.TIME].values, obs[s.TIME].values)
     # What was drawn day by day (no density of a row rests on it) is not known of days the fit had not.
     if s.TIME in post.dims:
         post = post.reindex({s.TIME: rows[s.TIME].values})
@@ -61,12 +59,15 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
         }
     )
     unseen.attrs = tree.attrs
-    return own_rows(unseen, alone=given == "nothing")
+    law = law_of(unseen)
+    if law.given == "past":
+        _check_start(rows[s.TIME].values, obs[s.TIME].values)
+    return own_rows(unseen, law, alone=given == "nothing")
 
 
-def own_rows(tree: xr.DataTree, *, alone: bool = False) -> xr.DataArray:
+def own_rows(tree: xr.DataTree, law: Law | None = None, *, alone: bool = False) -> xr.DataArray:
     """Return the log density of a tree's own rows, (chain, draw, time); `alone`, given nothing."""
-    law, post = law_of(tree), tree[s.POSTERIOR]
+    law, post = law or law_of(tree), tree[s.POSTERIOR]
     found = law.marginal_row_log_likelihood() if alone else law.integrated_rows()
     values = found.log_density.reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
     coords = {d: post[d].values for d in (s.CHAIN, s.DRAW)} | {s.TIME: tree[s.OBSERVED_DATA][s.TIME].values}
