@@ -253,6 +253,7 @@ def _stored(tree: xr.DataTree) -> Predictions:
 
 
 def labels_of(tree: xr.DataTree, group: str = s.POSTERIOR) -> Labels:
+    """Return what the axes of a tree's posterior, or of its predictions, mean."""
     obs, const, draws = (tree[g].to_dataset() for g in (s.OBSERVED_DATA, s.CONSTANT_DATA, group))
     assets = obs[s.ASSET].values
     named = draws if group == s.PREDICTIONS else const

@@ -103,7 +103,7 @@ def key_figures(risk: xr.Dataset) -> None:
 def _figure(
     name: str, point: xr.DataArray, draws: xr.DataArray | None, form: Callable[[float], str]
 ) -> list[str]:
-    if draws is None:  # no closed form, no interval
+    if draws is None or bool(draws.isnull().all()):  # no closed form, no interval
         return [name, form(float(point)), ""]
     low, high = np.quantile(draws.values, _ENDS)
     return [name, form(float(point)), f"{form(low)} to {form(high)}"]

@@ -71,7 +71,7 @@ def refuse_if_imprecise(found: ConditionalTails) -> None:
     """Raise `NumericalError` if an error exceeds a fifth of the posterior standard deviation."""
     for name, values, error in (("var", found.var, found.var_mcse), ("es", found.es, found.es_mcse)):
         spread = values.std(axis=1)
-        if np.any(error > 0.2 * spread + 1e-9 * np.abs(values).max()):
+        if not np.all(error <= 0.2 * spread + 1e-9 * np.abs(values).max()):
             msg = (
                 f"the posterior of {name} is too imprecise: numerical error {error.max():.2g} against a "
                 f"posterior sd of {spread.min():.2g}. Ask for levels further from 1."
