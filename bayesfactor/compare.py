@@ -190,8 +190,8 @@ def _check_alike(trees: Mapping[str, xr.DataTree], given: str | None, by: str) -
     if (first_past := next((n for n, t in trees.items() if _given(t) == "past"), None)) is not None:
         msg = (
             f"{first_past!r} conditions each row on the past (given = 'past'): deleting a row leaves it in "
-            "the filter, so leave-one-out is not out of sample, and no row is given nothing. Rank such models "
-            "by the log scores of bf.backtest, or by az.lfo_cv through bf.FactorModelWrapper."
+            "the filter, so leave-one-out is not out of sample, and no row is given nothing. Rank such "
+            "models by the log scores of bf.backtest, or by az.lfo_cv through bf.FactorModelWrapper."
         )
         raise CompareError(msg)
     return _footing(trees, given)

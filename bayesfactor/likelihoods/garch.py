@@ -90,13 +90,18 @@ def GarchSkewT(name, alpha, loadings, series, factors, initial, scored, seen, *,
 
 def reference_logp(value, alpha, loadings, series, factors, initial, scored, seen):
     """Return the same log-likelihood in plain PyTensor, a scan over days, for tests and benchmarks."""
-    sigma, persistence, news_share, leverage, nu, skew = series
+    sigma, _, _, _, nu, skew = series
     centre = pt.gammaln(0.5 * (nu + 1.0)) - pt.gammaln(0.5 * nu) - 0.5 * pt.log(np.pi * (nu - 2.0))
     a = 4.0 * skew * pt.exp(centre) * (nu - 2.0) / (nu - 1.0)
     b = pt.sqrt(1.0 + 3.0 * skew**2 - a**2)
     e = value - alpha[:, None] - loadings @ factors
 
-    def day(e_t, seen_t, started, h):
+    # Named to scan one by one: what it finds by itself it takes inside with its random numbers.
+    fixed = [pt.as_tensor(x) for x in (a, b, centre, *series, scored)]
+
+    def day(
+        e_t, seen_t, started, h, a, b, centre, sigma, persistence, news_share, leverage, nu, skew, scored
+    ):
         z = e_t / pt.sqrt(h)
         side = pt.switch(b * z + a < 0.0, 1.0 - skew, 1.0 + skew)
         y = (b * z + a) / side
@@ -112,6 +117,8 @@ def reference_logp(value, alpha, loadings, series, factors, initial, scored, see
         day,
         sequences=[e.T, pt.as_tensor(seen).T],
         outputs_info=[pt.zeros_like(sigma), pt.as_tensor(initial), None],
+        non_sequences=fixed,
+        strict=True,
         return_updates=False,
     )
     return cells.sum()
