@@ -6,6 +6,7 @@ was decided on the first span; the second was looked at once, afterwards.
 
 import argparse
 import os
+import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -47,6 +48,7 @@ SPANS = {
     "all": ("2020-07-01", "2024-12-31"),
 }
 WINDOW = 500
+YOUNG = "newest"
 CHAMPION = "score-skew-t"
 """Named on the first span."""
 BASELINES = ("historical", "ewma-fhs", "arch-t", "normal")
@@ -123,33 +125,42 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             executor=pool, store=options.store, progressbar=False,
         )  # fmt: skip
     seconds = time.perf_counter() - began
-    print(f"{dict(panel.sizes)}, {len(result.time)} days forecast, {seconds:.0f} s", flush=True)
-    return tables(result)
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(u.ru_utime + u.ru_stime for u in used)
+    print(
+        f"{dict(panel.sizes)}, {len(result.time)} days forecast, {seconds:.0f} s, {cpu:.0f} s of CPU",
+        flush=True,
+    )
+    print("R-hat", {m: round(float(v), 3) for m, v in result["rhat"].max("refit").to_pandas().items()})
+    spans = ("first", "second", "all") if options.span == "all" else (options.span,)
+    return [row for span in spans for row in tables(result.sel(time=slice(*SPANS[span])), span)]
 
 
-def tables(result: xr.Dataset, level: float = 0.975) -> list[dict[str, Any]]:
-    """Print losses, hit rates and tests; return one row per model."""
+def tables(result: xr.Dataset, span: str, level: float = 0.975) -> list[dict[str, Any]]:
+    """Print losses, hit rates and tests of a span; return one row per model."""
     scores = score_backtest(result, reference=CHAMPION, random_seed=1)
     at = scores.sel(level=level)
-    with pd.option_context("display.width", 250, "display.max_columns", 30):
-        for name in ("fz0", "hit_rate", "in_confidence_set", "log_score", "crps"):
-            table = at[name].transpose("model", "portfolio").to_pandas()
-            print(f"\n{name} at {level}\n{table.round(4).to_string()}")
-        print("\ndays", at["days"].to_pandas().to_dict())
-        print("R-hat", {m: round(float(v), 3) for m, v in result["rhat"].max("refit").to_pandas().items()})
-    mean = compare_mean_loss(result, level, CHAMPION, random_seed=1)
+    print(f"\n=== {span} span, level {level}; days: {at['days'].to_pandas().to_dict()}")
+    for name in ("fz0", "hit_rate", "in_confidence_set", "log_score", "crps"):
+        table = at[name].transpose("model", "portfolio").to_pandas()
+        print(f"\n{name}\n{table.round(4).to_string()}")
+    # Young coins are not always there: the mean over portfolios is that of the others, on all days.
+    mean = compare_mean_loss(result.drop_sel(portfolio=YOUNG), level, CHAMPION, random_seed=1)
     lowest = at["fz0"].transpose("model", "portfolio").to_pandas().idxmin()
     rows = []
     for model in result["model"].values.tolist():
         p = scores["christoffersen_p"].sel(model=model).values.ravel()
         p = p[np.isfinite(p)]
         one = mean.sel(model=model)
+        kept = ("mean_loss", "difference", "diebold_mariano_p", "bootstrap_p")
         rows.append(
             {
-                "what": model,
-                **{str(v): round(float(one[v]), 4) for v in one.data_vars if one[v].ndim == 0},
+                "what": f"{model} ({span})",
+                **{v: round(float(one[v]), 4) for v in kept},
+                "young": round(float(at["fz0"].sel(model=model, portfolio=YOUNG)), 4),
                 "lowest on": int((lowest == model).sum()),
                 "in set": int(at["in_confidence_set"].sel(model=model).sum()),
+                "hits %": round(100 * float(at["hit_rate"].sel(model=model).mean()), 2),
                 "coverage rejected": int((holm(p) < 0.05).sum()) if len(p) else None,
                 "of": len(p),
             }

@@ -6,6 +6,7 @@ from test_lowrank import problem, scores_problem
 
 import bayesfactor as bf
 from bayesfactor.density import read_density
+from bayesfactor.likelihoods.garch_kernel import garch_kernel
 from bayesfactor.likelihoods.kernels import elliptical_kernel, static_kernel
 from bayesfactor.likelihoods.lowrank_kernel import lowrank_kernel
 from bayesfactor.likelihoods.scores_kernel import scores_kernel, spherical_kernel
@@ -44,6 +45,20 @@ def test_static(on_jax, nu):
     for mine, theirs in zip(kernel[1:4], function[1:4], strict=True):
         np.testing.assert_allclose(theirs, mine, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(np.asarray(function[4])[finite], kernel[4][finite], rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("scored", [0.0, 1.0])
+def test_garch(on_jax, scored):
+    data = static_arguments([3.0] * 4)
+    data[1][1, :30] = 0.0  # listed late
+    series = [[0.8, 1.2, 0.5, 1.0], [0.9, 0.97, 0.5, 0.9], [0.1, 0.3, 0.2, 0.1], [0.2, -0.3, 0.0, 0.1]]
+    series += [[2.5, 4.0, 9.0, 3.0], [0.0, -0.4, 0.3, 0.1]]
+    start = (np.array([0.5, 1.0, 2.0, 1.0]), np.full(4, scored))
+    arguments = (*data[:3], *start, *data[3:5], *map(np.array, series))
+    kernel, function = both(garch_kernel, on_jax.garch_log_likelihood, arguments, 5)
+    assert float(function[0]) == pytest.approx(kernel[0], rel=1e-10)
+    for mine, theirs in zip(kernel[1:], function[1:], strict=True):
+        np.testing.assert_allclose(theirs, mine, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("nu", [2.5, 30.0, np.inf])

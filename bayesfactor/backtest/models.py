@@ -122,9 +122,11 @@ def _health(tree: xr.DataTree) -> Health:
     values = np.concatenate(columns, axis=2)
     values = values[:, :, np.ptp(values, axis=(0, 1)) > 0.0].transpose(2, 0, 1)
     rhat = ess = np.nan
-    if shape[1] >= 4:
-        ess = float(np.min(array_stats.ess(values, chain_axis=1, draw_axis=2)))
-        rhat = float(np.max(array_stats.rhat(values, chain_axis=1, draw_axis=2))) if shape[0] > 1 else np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):  # a chain that never moved
+        if shape[1] >= 4:
+            ess = float(np.min(array_stats.ess(values, chain_axis=1, draw_axis=2)))
+        if shape[1] >= 4 and shape[0] > 1:
+            rhat = float(np.max(array_stats.rhat(values, chain_axis=1, draw_axis=2)))
     stats = tree[s.SAMPLE_STATS].to_dataset()
     divergences = sum(int(v.sum()) for n, v in stats.data_vars.items() if str(n).endswith("diverging"))
     return Health(rhat, ess, float(divergences))

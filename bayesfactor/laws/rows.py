@@ -77,8 +77,8 @@ def own_rows(tree: xr.DataTree, law: Law | None = None, *, alone: bool = False) 
 
 def keep_state(tree: xr.DataTree, law: Law | None = None) -> None:
     """Put on a tree where each draw stands after its last day, if that is anywhere in particular."""
-    law, post = law or law_of(tree), tree[s.POSTERIOR]
-    order = s.canonical_order(tree[s.OBSERVED_DATA][s.ASSET])
+    law, post, obs = law or law_of(tree), tree[s.POSTERIOR], tree[s.OBSERVED_DATA].to_dataset()
+    order = s.canonical_order(obs[s.ASSET])
     found = {}
     for name, (dim, values) in law.state_variables().items():
         values = np.take(values, np.argsort(order), axis=1) if dim == s.ASSET else values
@@ -86,7 +86,7 @@ def keep_state(tree: xr.DataTree, law: Law | None = None) -> None:
         found[name] = ((s.CHAIN, s.DRAW, dim), values.reshape(shape).copy())
     if found:
         coords = {d: post[d].values for d in (s.CHAIN, s.DRAW, s.ASSET, s.FACTOR)}
-        attrs = {"after": str(pd.Timestamp(tree[s.OBSERVED_DATA][s.TIME].values[-1]))}
+        attrs = {"after": str(pd.Timestamp(obs[s.TIME].values[-1]))}
         tree[s.STATE] = xr.DataTree(xr.Dataset(found, coords, attrs))
 
 

@@ -12,6 +12,7 @@ from jax.scipy.special import gammaln
 from pytensor.link.jax.dispatch import jax_funcify
 
 from bayesfactor.likelihoods.elliptical import EllipticalLogLikelihood
+from bayesfactor.likelihoods.garch import GarchLogLikelihood
 from bayesfactor.likelihoods.lowrank import LowRankLogLikelihood
 from bayesfactor.likelihoods.scores import ScoresLogLikelihood, SphericalLogDensity
 from bayesfactor.likelihoods.scores_kernel import TINY
@@ -19,6 +20,7 @@ from bayesfactor.likelihoods.static import StaticLogLikelihood
 
 __all__ = [
     "elliptical_log_likelihood",
+    "garch_log_likelihood",
     "lowrank_log_likelihood",
     "scores_log_likelihood",
     "spherical_log_density",
@@ -86,6 +88,33 @@ def spherical_log_density(scores, latent, nu):
     return _log_student(squares, nu, len(scores), jnp.log(norm).sum()).sum()
 
 
+def garch_log_likelihood(
+    returns, seen, factors, initial, scored, alpha, loadings, sigma, persistence, news_share, leverage, nu,
+    skew,
+):  # fmt: skip
+    """Return the log-likelihood of `garch_kernel.garch_kernel`, a scan over days."""
+    log_centre = gammaln(0.5 * (nu + 1.0)) - gammaln(0.5 * nu) - 0.5 * jnp.log(jnp.pi * (nu - 2.0))
+    a = 4.0 * skew * jnp.exp(log_centre) * (nu - 2.0) / (nu - 1.0)
+    b = jnp.sqrt(1.0 + 3.0 * skew**2 - a**2)
+    innovations = jnp.where(seen > 0, returns - alpha[:, None] - loadings @ factors, 0.0)
+
+    def day(before, today):
+        (begun, h), (e, here) = before, today
+        z = e / jnp.sqrt(h)
+        side = jnp.where(b * z + a < 0.0, 1.0 - skew, 1.0 + skew)
+        y = (b * z + a) / side
+        cell = jnp.log(b) + log_centre - 0.5 * (nu + 1.0) * jnp.log1p(y * y / (nu - 2.0)) - 0.5 * jnp.log(h)
+        score = b * z * y * (nu + 1.0) / (side * (nu - 2.0 + y * y))
+        lean = jnp.where(e < 0.0, 1.0 + leverage, 1.0 - leverage)
+        news = jnp.where(here > 0, h * lean * jnp.where(scored > 0, score, z * z), h)
+        after = sigma**2 * (1.0 - persistence) + persistence * ((1.0 - news_share) * h + news_share * news)
+        begun = jnp.maximum(begun, here)
+        return (begun, jnp.where(begun > 0, after, h)), jnp.where(here > 0, cell, 0.0)
+
+    start = (jnp.zeros_like(sigma), initial + 0.0 * sigma)
+    return jax.lax.scan(day, start, (innovations.T, seen.T))[1].sum()
+
+
 def _norms(latent):
     return jnp.sqrt((latent**2).sum(axis=0) + TINY)
 
@@ -106,6 +135,7 @@ _LOG_LIKELIHOODS = {
     LowRankLogLikelihood: lowrank_log_likelihood,
     ScoresLogLikelihood: scores_log_likelihood,
     SphericalLogDensity: spherical_log_density,
+    GarchLogLikelihood: garch_log_likelihood,
 }
 
 
