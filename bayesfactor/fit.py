@@ -6,7 +6,6 @@ factors the posterior factorises. What leaves this room is in original units.
 
 import json
 import time
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -138,8 +137,7 @@ def _drawn(
     shape = (model.digest, tuple(panel.sizes.items()), tuple(_group_index(panel)))
     graphs = [("loadings", model.build(panel), options)]
     if model.observes_factors:
-        plain = replace(options, adaptation="diag")
-        graphs.append(("factor law", model.build_factor_law(panel), plain))
+        graphs.append(("factor law", model.build_factor_law(panel), options))
     drawn = [
         sample(graph, how, (entropy, i), label=label, same_graph=(label, *shape), geometry=geometry)
         for i, (label, graph, how) in enumerate(graphs)
