@@ -135,14 +135,14 @@ def _drawn(
 ) -> tuple[list[Any], list[xr.DataTree]]:
     """Return the graphs of a model and what was drawn from each, in model units."""
     shape = (model.digest, tuple(panel.sizes.items()), tuple(_group_index(panel)))
-    graphs = [("loadings", model.build(panel), options)]
+    graphs = {"loadings": model.build(panel)}
     if model.observes_factors:
-        graphs.append(("factor law", model.build_factor_law(panel), options))
+        graphs["factor law"] = model.build_factor_law(panel)
     drawn = [
-        sample(graph, how, (entropy, i), label=label, same_graph=(label, *shape), geometry=geometry)
-        for i, (label, graph, how) in enumerate(graphs)
+        sample(graph, options, (entropy, i), label=label, same_graph=(label, *shape), geometry=geometry)
+        for i, (label, graph) in enumerate(graphs.items())
     ]
-    return [graph for _, graph, _ in graphs], drawn
+    return list(graphs.values()), drawn
 
 
 def _tree(

@@ -7,9 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import PanelError, unknown_names
+from bayesfactor.errors import PanelError
 from bayesfactor.laws import law_of
-from bayesfactor.laws.rows import keep_state
+from bayesfactor.laws.rows import keep_state, places
 from bayesfactor.panel import panel_digests
 
 __all__ = ["update"]
@@ -94,18 +94,9 @@ def _matched(panel: xr.Dataset, const: xr.Dataset, obs: xr.Dataset) -> xr.Datase
     if not isinstance(panel, xr.Dataset) or s.RETURNS not in panel:
         msg = f"update reads a panel; got {type(panel).__name__}. Make it with bf.panel_from_prices."
         raise PanelError(msg)
-    known, got = obs[s.ASSET].values.astype(str), panel[s.ASSET].values.astype(str)
-    if set(known) != set(got):
-        missing, strange = sorted(set(known) - set(got)), sorted(set(got) - set(known))
-        said = f"missing {', '.join(map(repr, missing[:5]))}; " if missing else ""
-        said += f"unknown to the fit {unknown_names(strange[:5], known)}; " if strange else ""
-        msg = f"update takes the assets of the fit; {said}fit again to add or drop assets."
-        raise PanelError(msg)
-    absent = sorted(set(const[s.FACTOR].values.astype(str)) - set(panel[s.FACTOR].values.astype(str)))
-    if absent:
-        msg = f"update needs the factors of the fit; missing: {', '.join(map(repr, absent))}."
-        raise PanelError(msg)
-    return panel.sel({s.ASSET: obs[s.ASSET].values, s.FACTOR: const[s.FACTOR].values})
+    assets = places(panel, s.ASSET, obs[s.ASSET].values, others=False)
+    factors = places(panel, s.FACTOR, const[s.FACTOR].values, others=True)
+    return panel.isel({s.ASSET: assets, s.FACTOR: factors})
 
 
 def _new_days(panel: xr.Dataset, const: xr.Dataset, obs: xr.Dataset) -> xr.Dataset:

@@ -18,9 +18,9 @@ from bayesfactor.report.contest import (
     UNIFORMITY_TESTS,
     contest,
     rejections,
-    sampling,
 )
 from bayesfactor.scoring import compare_mean_loss, holm, score_backtest
+from bayesfactor.scoring.sampling import sampling
 
 mpl.use("Agg")
 NU = 5

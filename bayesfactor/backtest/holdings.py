@@ -8,12 +8,11 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import WeightsError, unknown_names
+from bayesfactor.scoring.contract import PORTFOLIO
 
-__all__ = ["PORTFOLIO", "Portfolios", "history", "holdings", "rescaled"]
+__all__ = ["Portfolios", "history", "holdings", "rescaled"]
 
 type Portfolios = pd.DataFrame | xr.DataArray | Callable[[xr.Dataset], pd.DataFrame]
-
-PORTFOLIO = "portfolio"
 
 
 def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[list[str], np.ndarray]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesfactor.laws import Moments, skewed
+from bayesfactor.risk.conditional import block_variances
 from bayesfactor.risk.exact import Book
 
 __all__ = ["Judged", "judge_draws", "log_scores"]
@@ -87,12 +88,7 @@ def log_scores(
     n, n_terms = nu.shape
     shape = (copies, n, n_terms)
     tail = np.where(np.isinf(nu), _NEARLY_NORMAL, nu)
-    a, b = skewed.shapes(tail, skew)
-    y = np.abs(rng.standard_normal(shape)) * np.sqrt(
-        0.5 * (tail - 2.0) / rng.standard_gamma(0.5 * tail, shape)
-    )
-    left = rng.random(shape) < 0.5 * (1.0 - skew)
-    z = (np.where(left, skew - 1.0, 1.0 + skew) * y - a) / b
+    z = skewed.draws(rng, tail, skew, shape)
     out = np.full(len(weights), np.nan)
     for p in np.flatnonzero(np.isfinite(realised) & np.any(weights != 0.0, axis=1)):
         largest = np.argmax(np.abs(sd[p]), axis=1)[:, None]
@@ -112,22 +108,9 @@ def _terms(moments: Moments, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     mean, sd = [], []
     for w in weights:
         book = Book(m, w)
-        if m.shocks is not None:
-            unit = np.einsum("dk,dkb->db", book.exposures, m.shocks)
-            inverse = np.linalg.inv(m.shocks)
-            variance = np.einsum("dbk,dkl,dbl->db", inverse, m.factor_covariance[:, 0], inverse)
-            blocks = unit * np.sqrt(variance)
-        else:
-            square = np.zeros((m.n_draws, n_blocks))
-            for j in range(n_blocks):
-                inside = m.block == j
-                b = book.exposures[:, inside]
-                square[:, j] = np.einsum(
-                    "dk,dkl,dl->d", b, m.factor_covariance[:, 0][:, inside][:, :, inside], b
-                )
-            if m.joint >= 0:
-                square[:, m.joint] += (m.specific_variance[:, 0] * book.bets**2).sum(axis=1)
-            blocks = np.sqrt(square)
+        blocks = np.sqrt(np.maximum(block_variances(book, 1)[1][:, 0], 0.0))
+        if m.shocks is not None:  # a skewed shock has a side
+            blocks = np.copysign(blocks, np.einsum("dk,dkb->db", book.exposures, m.shocks))
         own = book.bets * np.sqrt(m.specific_variance[:, 0])
         sd.append(np.concatenate([blocks, own] if m.joint < 0 else [blocks], axis=1))
         mean.append(-book.mean_loss)

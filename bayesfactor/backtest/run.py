@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.backtest.baselines import BASELINES, forecast_block
-from bayesfactor.backtest.holdings import PORTFOLIO, Portfolios, holdings, rescaled
+from bayesfactor.backtest.holdings import Portfolios, holdings, rescaled
 from bayesfactor.backtest.judged import Judged
 from bayesfactor.backtest.ledger import Ledger, empty_results
 from bayesfactor.backtest.models import Health, model_block
@@ -24,12 +24,13 @@ from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel
 from bayesfactor.registry import get_model, list_models
 from bayesfactor.sampling import Geometry, SampleOptions
+from bayesfactor.scoring.contract import PORTFOLIO
+from bayesfactor.scoring.sampling import BAD_RHAT, sampling
 
 __all__ = ["backtest"]
 
 CHAPTER: Final = 6
 """Refits that share what the first of them found out about its sampling."""
-_BAD_RHAT: Final = 1.05
 
 
 @dataclass(frozen=True)
@@ -300,8 +301,6 @@ def _realised(panel: xr.Dataset, weights: np.ndarray, days: range) -> np.ndarray
 
 def _seeded(model: FactorModel | None, options: SampleOptions) -> SampleOptions:
     """Return the options of one model: what its card says of the sampler, sizes apart."""
-    from dataclasses import replace
-
     own = (
         {}
         if model is None
@@ -355,13 +354,9 @@ def _progress(shown: bool, total: int) -> Iterator[Any]:  # noqa: FBT001
 
 
 def _warn(result: xr.Dataset) -> None:
-    bad = result["rhat"] > _BAD_RHAT
-    if bool(bad.any()):
-        lines = [
-            f"{m}: {int(bad.sel(model=m).sum())} of {bad.sizes['refit']} fits, R-hat up to "
-            f"{float(result['rhat'].sel(model=m).max()):.2f}"
-            for m in result["model"].values
-            if bool(bad.sel(model=m).any())
-        ]
-        msg = f"fits did not converge (R-hat above {_BAD_RHAT}): {'; '.join(lines)}. Raise tune= and draws=."
+    lines = [
+        f"{f.model}: {f.bad} of {f.fits} fits, R-hat up to {f.worst:.2f}" for f in sampling(result) if f.bad
+    ]
+    if lines:
+        msg = f"fits did not converge (R-hat above {BAD_RHAT}): {'; '.join(lines)}. Raise tune= and draws=."
         warnings.warn(msg, stacklevel=3)

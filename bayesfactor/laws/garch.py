@@ -286,10 +286,7 @@ class GarchLaw:
         rows, times, _, residuals, path = self._cells(assets)
         own = self.assets.own[:, :, assets][:, :, rows].transpose(1, 2, 0)
         mean = self.returns[assets][rows, times][:, None] - residuals
-        nu, skew, a, b = own[4], own[5], own[6], own[7]
-        y = np.abs(rng.standard_normal(mean.shape)) * np.sqrt(0.5 * (nu - 2.0) / rng.standard_gamma(0.5 * nu))
-        left = rng.random(mean.shape) < 0.5 * (1.0 - skew)
-        return mean + np.sqrt(path) * (np.where(left, skew - 1.0, 1.0 + skew) * y - a) / b
+        return mean + np.sqrt(path) * skewed.draws(rng, own[4], own[5], mean.shape)
 
     def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""

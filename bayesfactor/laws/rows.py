@@ -8,7 +8,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.laws import Law, law_of
 
-__all__ = ["keep_state", "own_rows", "row_log_likelihood"]
+__all__ = ["keep_state", "own_rows", "places", "row_log_likelihood"]
 
 
 def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | None = None) -> xr.DataArray:
@@ -45,8 +45,8 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
     s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, verb="row_log_likelihood")
     post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
     # The law takes draws and data by position, so the panel comes into the tree's order.
-    assets = _places(panel, s.ASSET, obs[s.ASSET].values, others=False)
-    factors = _places(panel, s.FACTOR, const[s.FACTOR].values, others=True)
+    assets = places(panel, s.ASSET, obs[s.ASSET].values, others=False)
+    factors = places(panel, s.FACTOR, const[s.FACTOR].values, others=True)
     rows = panel.isel({s.ASSET: assets, s.FACTOR: factors})
     # What was drawn day by day (no density of a row rests on it) is not known of days the fit had not.
     if s.TIME in post.dims:
@@ -101,7 +101,7 @@ def _check_start(days: np.ndarray, fitted: np.ndarray) -> None:
         raise PanelError(msg)
 
 
-def _places(panel: xr.Dataset, dim: str, known: np.ndarray, *, others: bool) -> np.ndarray:
+def places(panel: xr.Dataset, dim: str, known: np.ndarray, *, others: bool) -> np.ndarray:
     """Return where the panel has the `known` labels; raise if it lacks one, or has `others` unasked."""
     got = panel[dim].values.astype(str)
     missing = np.setdiff1d(known.astype(str), got)

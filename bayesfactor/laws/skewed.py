@@ -14,6 +14,7 @@ __all__ = [
     "below_zero",
     "cdf",
     "draw",
+    "draws",
     "log_centre",
     "log_densities",
     "log_density",
@@ -64,6 +65,14 @@ def _pieces(z: np.ndarray, nu: np.ndarray, skew: np.ndarray) -> tuple[np.ndarray
     x = b * z + a
     side = np.where(x < 0.0, 1.0 - skew, 1.0 + skew)
     return a, b, centre, side, x / side
+
+
+def draws(rng: np.random.Generator, nu: np.ndarray, skew: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw an array of z."""
+    a, b = shapes(nu, skew)
+    y = np.abs(rng.standard_normal(shape)) * np.sqrt(0.5 * (nu - 2.0) / rng.standard_gamma(0.5 * nu, shape))
+    left = rng.random(shape) < 0.5 * (1.0 - skew)
+    return (np.where(left, skew - 1.0, 1.0 + skew) * y - a) / b
 
 
 def shapes(nu: np.ndarray, skew: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from bayesfactor import schema as s
-from bayesfactor.errors import RiskError, SchemaError, unknown_names
+from bayesfactor.errors import SchemaError, unknown_names
 from bayesfactor.plots.frame import PALETTE, date_axis, ink, panels
-from bayesfactor.scoring.contract import MODEL, PORTFOLIO, REALISED, VAR, check_backtest
+from bayesfactor.scoring.contract import MODEL, PORTFOLIO, REALISED, VAR, check_backtest, level_position
 
-__all__ = ["backtest_level", "plot_backtest"]
+__all__ = ["plot_backtest"]
 
 _DOT: Final = 12.0
 _RING: Final = 26.0
@@ -61,24 +61,13 @@ def plot_backtest(
     _check_names([held], data, PORTFOLIO)
     names = data[MODEL].values.astype(str).tolist() if names is None else list(dict.fromkeys(names))
     _check_names(names, data, MODEL)
-    one = data.sel({PORTFOLIO: held}).isel({s.LEVEL: backtest_level(data, level)})
+    one = data.sel({PORTFOLIO: held}).isel({s.LEVEL: level_position(data, level)})
     axes: Axes = panels(ax, 1, figsize or (9.0, 3.2))[0]
     _returns(axes, one)
     for i, name in enumerate(names):
         _model(axes, one.sel({MODEL: name}), name, i)
     _dress(axes, one, held, level)
     return axes
-
-
-def backtest_level(backtest: xr.Dataset, level: float) -> int:
-    """Return where `level` stands in the backtest, or refuse it by name."""
-    levels = backtest[s.LEVEL].values.astype(float)
-    found = np.flatnonzero(np.isclose(levels, level, rtol=0.0, atol=1e-9))
-    if not len(found):
-        have = ", ".join(f"{v:g}" for v in levels)
-        msg = f"level {level:g} is not in this backtest; it has {have}. Ask bf.backtest for it in levels=."
-        raise RiskError(msg)
-    return int(found[0])
 
 
 def _check_names(wanted: Sequence[str], data: xr.Dataset, what: str) -> None:

@@ -11,15 +11,15 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError, SchemaError
 from bayesfactor.keep import written_whole
-from bayesfactor.plots.backtest import backtest_level
 from bayesfactor.report import backtest_words as words
 from bayesfactor.report import words as w
 from bayesfactor.report.backtest_figures import pit_picture, race_picture, var_pictures
 from bayesfactor.report.backtest_tables import coverage_grids, density_grids, loss_grid, shortfall_grids
 from bayesfactor.report.build import checked_path
-from bayesfactor.report.contest import SIZE, contest, sampling
+from bayesfactor.report.contest import SIZE, contest
 from bayesfactor.scoring import score_backtest
-from bayesfactor.scoring.contract import MODEL, PORTFOLIO, check_backtest
+from bayesfactor.scoring.contract import MODEL, PORTFOLIO, check_backtest, level_position
+from bayesfactor.scoring.sampling import sampling
 
 __all__ = ["report_backtest"]
 
@@ -79,13 +79,13 @@ def report_backtest(
     """
     path = checked_path(path)
     data = check_backtest(backtest, "report_backtest")
-    position = backtest_level(data, level)
+    position = level_position(data, level)
     if scores is None:
         confidence = 0.9 if find_spec("arch") else None
         scores = score_backtest(data.isel({s.LEVEL: [position]}), reference=reference, confidence=confidence)
     else:
         _check_scores(scores, data)
-    scores = scores.isel({s.LEVEL: backtest_level(scores, level)})
+    scores = scores.isel({s.LEVEL: level_position(scores, level)})
     html = _page(backtest, data, scores, reference, level, title)
     with written_whole(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -131,7 +131,7 @@ def _page(
         found=found,
         losses=loss_grid(scores, found),
         has_set="in_confidence_set" in scores,
-        race=race_picture(data, found, backtest_level(data, level)),
+        race=race_picture(data, found, level_position(data, level)),
         coverage=coverage_grids(scores, found, level),
         shortfall=shortfall_grids(scores, found),
         density=density_grids(scores, found),

@@ -8,17 +8,16 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.report import words as w
 from bayesfactor.report.contest import (
-    BAD_RHAT,
     COVERAGE_TESTS,
     FEW,
     SHORTFALL_TESTS,
     Contest,
-    Sampling,
     rejections,
 )
 from bayesfactor.report.page import Banner
 from bayesfactor.report.tables import Card
 from bayesfactor.scoring.contract import MODEL, PORTFOLIO
+from bayesfactor.scoring.sampling import BAD_RHAT, Sampling
 
 __all__ = ["cards", "facts", "headline", "power", "sampling_banner", "span", "verdict"]
 

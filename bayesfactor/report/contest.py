@@ -10,27 +10,21 @@ from bayesfactor.scoring import compare_mean_loss, holm
 from bayesfactor.scoring.contract import MODEL, PORTFOLIO
 
 __all__ = [
-    "BAD_RHAT",
     "COVERAGE_TESTS",
     "FEW",
     "SHORTFALL_TESTS",
     "SIZE",
     "UNIFORMITY_TESTS",
     "Contest",
-    "Sampling",
     "contest",
     "rejections",
-    "sampling",
 ]
 
 SIZE: Final = 0.05
 """Of every test: the chance of calling a difference, or a rejection, that is not there."""
-BAD_RHAT: Final = 1.05
 FEW: Final = 10
 """Expected exceedances below which tests of coverage hardly ever reject, and forecasts that are too low look
 good: what they cost has not happened yet."""
-MANY: Final = 0.1
-"""Share of a model's fits that may miss convergence before its numbers are not to be used."""
 COVERAGE_TESTS: Final = {
     "kupiec_p": "Kupiec p",
     "christoffersen_p": "Conditional coverage p",
@@ -152,33 +146,3 @@ def rejections(scores: xr.Dataset, names: tuple[str, ...]) -> xr.Dataset:
     table = scores[list(names)].to_array("test").transpose(MODEL, PORTFOLIO, "test")
     adjusted = np.stack([holm(row) for row in table.values])
     return (table.copy(data=adjusted) <= SIZE).to_dataset("test")
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the fits of one model went."""
-
-    model: str
-    fits: int
-    bad: int
-    worst: float
-
-    @property
-    def css(self) -> str:
-        """Return ok, warn or fail."""
-        if not self.bad:
-            return "ok"
-        return "warn" if self.bad <= MANY * self.fits else "fail"
-
-
-def sampling(backtest: xr.Dataset) -> list[Sampling]:
-    """Return how the fits of each model went; nothing of baselines, which are not sampled."""
-    if "rhat" not in backtest:
-        return []
-    found = []
-    for name in backtest[MODEL].values.astype(str):
-        rhat = backtest["rhat"].sel({MODEL: name}).values
-        rhat = rhat[np.isfinite(rhat)]
-        if len(rhat):
-            found.append(Sampling(name, len(rhat), int((rhat > BAD_RHAT).sum()), float(rhat.max())))
-    return found

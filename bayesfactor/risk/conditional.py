@@ -10,7 +10,7 @@ from bayesfactor.risk.exact import Book
 from bayesfactor.risk.student_cf import cf_table
 from bayesfactor.risk.tails import tail_kernel
 
-__all__ = ["ConditionalTails", "conditional_tails", "refuse_if_imprecise"]
+__all__ = ["ConditionalTails", "block_variances", "conditional_tails", "refuse_if_imprecise"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _terms(book: Book) -> tuple[np.ndarray, np.ndarray, int]:
     m = book.moments
     alike = all(a.strides[1] == 0 or m.horizon == 1 for a in (m.factor_covariance, m.specific_variance))
     periods = 1 if alike else m.horizon
-    variance = _block_variances(book, periods)[1]
+    variance = block_variances(book, periods)[1]
     nu = m.factor_nu[:, :periods]
     scales = np.sqrt(np.maximum(variance, 0.0) * _scale_ratio(nu))
     if m.joint < 0:
@@ -100,7 +100,7 @@ def _terms(book: Book) -> tuple[np.ndarray, np.ndarray, int]:
     return scales.reshape(shape), np.ascontiguousarray(nu.reshape(shape)), m.horizon // periods
 
 
-def _block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
+def block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
     """Return cov(f, the block's part of b'f) (draw, period, factor, block) and the variances of the parts."""
     m = book.moments
     if m.shocks is not None:
@@ -157,7 +157,7 @@ def _parts(
         y, conditional = y * fix[:, :, None], conditional * fix[:, :, None]
     shape = (n, n_levels, periods, terms)
     y, conditional = y.reshape(shape), conditional.reshape(shape)
-    covariance, variance = _block_variances(book, periods)
+    covariance, variance = block_variances(book, periods)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(variance > 0.0, 1.0 / variance, 0.0)
     # Within a block, E[x | its part of the loss] is linear in that part, for any elliptical law.

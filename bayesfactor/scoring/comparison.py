@@ -20,6 +20,7 @@ from bayesfactor.scoring.contract import (
     REALISED,
     VAR,
     check_backtest,
+    level_position,
     model_position,
 )
 from bayesfactor.scoring.losses import fz0_loss
@@ -29,7 +30,6 @@ __all__ = ["check_replications", "compare_mean_loss", "confidence_set", "diebold
 _FLAT: Final = 1e-10
 """Differences of FZ0, a logarithm, that stay within it do not move."""
 _DIGITS: Final = 12
-_LEVEL_ROUNDING: Final = 1e-9
 _CHUNK: Final = 2_000_000
 _COMPARED: Final = (
     "mean_loss",
@@ -210,7 +210,7 @@ def compare_mean_loss(
     check_replications(replications)
     data = check_backtest(backtest, "compare_mean_loss")
     first = model_position(data, reference)
-    loss, portfolios = _mean_over_portfolios(data.isel({s.LEVEL: _level_position(data, level)}))
+    loss, portfolios = _mean_over_portfolios(data.isel({s.LEVEL: level_position(data, level)}))
     n = len(loss)
     length = int(np.ceil(np.sqrt(n))) if block is None else block
     if n and not 1 <= length <= n:
@@ -279,16 +279,6 @@ def _resampled_means(x: np.ndarray, block: int, replications: int, rng: np.rando
     rows = max(1, _CHUNK // max(1, starts.shape[1] * x.shape[1]))
     parts = [starts[i : i + rows] for i in range(0, replications, rows)]
     return np.concatenate([(sums[p + lengths] - sums[p]).sum(axis=1) for p in parts]) / n
-
-
-def _level_position(data: xr.Dataset, level: float) -> int:
-    levels = data[s.LEVEL].values
-    (found,) = np.nonzero(np.abs(levels - level) <= _LEVEL_ROUNDING)
-    if not len(found):
-        have = ", ".join(f"{v:g}" for v in levels)
-        msg = f"level is one of the backtest's; got {level}. It has {have}."
-        raise RiskError(msg)
-    return int(found[0])
 
 
 def check_replications(replications: int) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "VAR",
     "check_backtest",
     "common_days",
+    "level_position",
     "model_position",
 ]
 
@@ -103,6 +104,17 @@ def model_position(backtest: xr.Dataset, name: str | None) -> int:
         msg = f"the reference is a model of the backtest; got {got}. It has {', '.join(known)}."
         raise RiskError(msg)
     return known.index(name)
+
+
+def level_position(backtest: xr.Dataset, level: float) -> int:
+    """Return where `level` stands in the backtest, or refuse it by name."""
+    levels = backtest[s.LEVEL].values.astype(float)
+    found = np.flatnonzero(np.isclose(levels, level, rtol=0.0, atol=1e-9))
+    if not len(found):
+        have = ", ".join(f"{v:g}" for v in levels)
+        msg = f"level {level:g} is not in this backtest; it has {have}. Ask bf.backtest for it in levels=."
+        raise RiskError(msg)
+    return int(found[0])
 
 
 def common_days(finite: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
