@@ -367,7 +367,7 @@ REFUSED = [
     (lambda b: score_backtest(b["var"]), SchemaError, "got DataArray"),
     (lambda b: score_backtest(b.isel(model=[0, 0])), SchemaError, "labels of model are unique"),
     (lambda b: score_backtest(b.assign_coords(level=[95, 99])), RiskError, "levels lie between"),
-    (lambda b: compare_mean_loss(b, 0.975), RiskError, "It has 0.95, 0.99"),
+    (lambda b: compare_mean_loss(b, 0.975), RiskError, "it has 0.95, 0.99"),
     (lambda b: compare_mean_loss(b, 0.95, "lwo"), RiskError, "did you mean 'low'"),
     (
         lambda b: compare_mean_loss(b, 0.95, block=0),
