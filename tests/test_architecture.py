@@ -46,9 +46,11 @@ ROOMS = {
     "adequacy": Room("adequacy", "psis forecast laws ground"),
     "diagnose": Room("diagnose", "adequacy psis forecast laws ground"),
     "compare": Room("compare", "psis forecast laws ground"),
-    "risk": Room("risk", "forecast laws ground"),
-    "stress": Room("stress", "forecast laws ground"),
-    "allocate": Room("allocate", "forecast laws ground"),
+    "positions": Room("positions", "ground"),
+    "risk": Room("risk", "positions forecast laws ground"),
+    "stress": Room("stress", "positions risk forecast laws panel ground"),
+    "allocate": Room("allocate", "risk forecast laws ground"),
+    "sensitivity": Room("sensitivity", "psis risk forecast laws ground"),
     "attribution": Room("attribution", "risk laws ground"),
     "latent": Room("latent", "laws ground"),
     "ensemble": Room("ensemble", "forecast laws ground"),
@@ -56,13 +58,13 @@ ROOMS = {
     "update": Room("update", "laws panel ground"),
     "keep": Room("keep", "ground"),
     "download": Room("download", "keep ground"),
-    "plots": Room("plots", "scoring risk diagnose laws ground"),
+    "plots": Room("plots", "scoring stress risk diagnose laws ground"),
     "report": Room(
         "report",
-        "plots allocate stress scoring risk compare adequacy diagnose forecast keep laws ground",
+        "plots allocate stress scoring sensitivity risk positions compare adequacy diagnose forecast keep laws ground",
     ),
     # --- the conductors: they may call every verb; no room calls them ---
-    "conductors": Room("cli demo backtest choose wrappers", "*", knows_sampler=True),
+    "conductors": Room("cli demo backtest choose wrappers skfolio", "*", knows_sampler=True),
 }
 
 ROOM_OF = {module: name for name, room in ROOMS.items() for module in room.modules.split()}
