@@ -51,6 +51,7 @@ from .report import report_backtest as report_backtest
 from .risk import decompose_risk as decompose_risk
 from .scoring import compare_mean_loss as compare_mean_loss
 from .scoring import score_backtest as score_backtest
+from .sensitivity import prior_sensitivity as prior_sensitivity
 from .simulate import simulate_panel as simulate_panel
 from .update import update as update
 from .wrappers import FactorModelWrapper as FactorModelWrapper

@@ -5,7 +5,9 @@ Nothing heavy is imported before a command runs, and whatever is written is writ
 
 from bayesfactor.cli.backtest_command import backtest
 from bayesfactor.cli.commands import app, main
+from bayesfactor.cli.sensitivity_command import sensitivity
 
 __all__ = ["app", "main"]
 
 app.command()(backtest)
+app.command()(sensitivity)

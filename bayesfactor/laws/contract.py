@@ -141,6 +141,10 @@ class Law(Protocol):
         """Return (draw, time)."""
         ...
 
+    def factor_log_likelihood(self) -> np.ndarray:
+        """Return log p(f_t), of models with dynamics given the days before, (draw, time)."""
+        ...
+
     def integrated_rows(self) -> Integral:
         """Return the same with the error of an integral, where there is one."""
         ...

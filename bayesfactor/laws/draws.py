@@ -1,5 +1,6 @@
 """What all laws with observed factors hold: draws read off a tree, flat, in canonical order."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import xarray as xr
 from numba import njit
+from scipy.special import gammaln
 
 from bayesfactor import schema as s
 from bayesfactor.laws.blocks import run_blocks, slices
@@ -176,6 +178,22 @@ class Common:
         """Covariance of the observed factors (draw, factor, factor)."""
         covariance = self.factor_scale @ self.factor_scale.swapaxes(-1, -2)
         return covariance * variance_ratio(self.factor_nu)[:, None, None]
+
+    def factor_log_likelihood(self) -> np.ndarray:
+        """Return log p(f_t), multivariate t, (draw, time)."""
+        out = np.empty((self.n_draws, self.factors.shape[1]))
+        size = len(self.factors)
+        for b in slices(self.n_draws, 64):
+            scale, nu = self.factor_scale[b], self.factor_nu[b, None]
+            z = np.linalg.solve(scale, self.factors - self.factor_location[b, :, None])
+            squares = np.einsum("dkt,dkt->dt", z, z)
+            log_det = np.log(np.diagonal(scale, axis1=1, axis2=2)).sum(axis=1)[:, None]
+            normal = np.isinf(nu)
+            v = np.where(normal, 1.0, nu)
+            bell = gammaln(0.5 * (v + size)) - gammaln(0.5 * v) - 0.5 * size * np.log(0.5 * v)
+            bell = np.where(normal, -0.5 * squares, bell - 0.5 * (v + size) * np.log1p(squares / v))
+            out[b] = bell - log_det - 0.5 * size * math.log(2.0 * math.pi)
+        return out
 
     def advance(self, returns: np.ndarray, factors: np.ndarray, weights: np.ndarray) -> Self:
         """Return the law after some more days: no day changes it, own weights W apart."""

@@ -242,6 +242,18 @@ class GarchLaw:
         """Return log p(r_t | days before, factors of day t) (draw, time)."""
         return self._filtered[1] if self.passed is None else self.passed
 
+    def factor_log_likelihood(self) -> np.ndarray:
+        """Return log p(f_t | days before) (draw, time)."""
+        rows = np.empty((self.n_draws, self.factors.shape[1]))
+
+        def work(b: slice) -> tuple[slice, np.ndarray]:
+            part = self.shocks.block(b)
+            return b, part.filter(self.factors, self.factors, part.first)[1][:, 0]
+
+        for b, cells in run_blocks(work, slices(self.n_draws, 64)):
+            rows[b] = cells
+        return rows
+
     def integrated_rows(self) -> Integral:
         """Return the same: there is no integral in it."""
         return Integral.exact(self.row_log_likelihood())

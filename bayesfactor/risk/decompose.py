@@ -13,6 +13,7 @@ from bayesfactor.errors import NumericalError, RiskError
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.risk.asymmetric import asymmetric_tails
+from bayesfactor.risk.checks import checked_levels
 from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.conditional import ConditionalTails, conditional_tails
 from bayesfactor.risk.exact import Book
@@ -159,20 +160,7 @@ def _tails_given_draws(
 
 
 def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int | None) -> np.ndarray:
-    kind = tree[s.OBSERVED_DATA].attrs.get("returns_kind", "simple")
-    if kind != "simple":
-        msg = (
-            f"risk of a portfolio needs simple returns, which add up across assets; got {kind} returns. "
-            'Build it with kind="simple" and fit again.'
-        )
-        raise RiskError(msg)
-    wanted = np.atleast_1d(np.asarray(levels, dtype="float64"))
-    if wanted.ndim != 1 or wanted.size == 0 or not np.all((wanted > 0.5) & (wanted < 1.0)):
-        msg = f"levels are confidence levels above 0.5 and below 1, such as 0.99; got {levels!r}."
-        raise RiskError(msg)
-    if len(np.unique(wanted)) != len(wanted):
-        msg = f"each level once; got {levels!r}."
-        raise RiskError(msg)
+    wanted = checked_levels(tree, levels)
     if not np.isfinite(value) or value <= 0:
         msg = f"value is the positive worth of the portfolio; got {value!r}."
         raise RiskError(msg)

@@ -1,0 +1,36 @@
+"""What every risk verb asks before it begins."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import RiskError
+
+__all__ = ["checked_levels"]
+
+
+def checked_levels(tree: xr.DataTree, levels: Sequence[float]) -> np.ndarray:
+    """Return confidence levels as an array.
+
+    Raises
+    ------
+    RiskError
+        If the tree holds logarithmic returns, or a level is out of range or there twice.
+    """
+    kind = tree[s.OBSERVED_DATA].attrs.get("returns_kind", "simple")
+    if kind != "simple":
+        msg = (
+            f"risk of a portfolio needs simple returns, which add up across assets; got {kind} returns. "
+            'Build it with kind="simple" and fit again.'
+        )
+        raise RiskError(msg)
+    wanted = np.atleast_1d(np.asarray(levels, dtype="float64"))
+    if wanted.ndim != 1 or wanted.size == 0 or not np.all((wanted > 0.5) & (wanted < 1.0)):
+        msg = f"levels are confidence levels above 0.5 and below 1, such as 0.99; got {levels!r}."
+        raise RiskError(msg)
+    if len(np.unique(wanted)) != len(wanted):
+        msg = f"each level once; got {levels!r}."
+        raise RiskError(msg)
+    return wanted
