@@ -13,7 +13,7 @@ __all__ = ["select_factors", "systematic_share"]
 def select_factors(tree: xr.DataTree, threshold: float = 0.05) -> xr.Dataset:
     """Say how probable it is that a factor matters, by asset, by group and over all.
 
-    The effect of factor k on asset i is |beta_ik| sd(f_k) / sd(r_i): what a usual move of the factor does,
+    The effect of factor k on asset i is abs(beta_ik) sd(f_k) / sd(r_i): what a usual move of the factor does,
     in usual moves of the asset. Shrinkage never makes it zero, so what counts is a threshold.
 
     Parameters

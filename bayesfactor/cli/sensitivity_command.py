@@ -34,7 +34,7 @@ def sensitivity(
     check_output(out, (".csv",))
     at = read_levels(levels)
     fit = load(tree)
-    assets = [str(a) for a in fit[s.OBSERVED_DATA][s.ASSET].values]
+    assets = [str(a) for a in fit[s.OBSERVED_DATA].to_dataset()[s.ASSET].values]
     table = prior_sensitivity(
         fit,
         read_weights(weights, assets, fill_zero=fill_zero),
