@@ -1,3 +1,4 @@
+from .allocate import allocate as allocate
 from .attribution import attribute_returns as attribute_returns
 from .attribution import decompose_premium as decompose_premium
 from .attribution import select_factors as select_factors

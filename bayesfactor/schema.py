@@ -85,8 +85,10 @@ __all__ = [
     "SPECIFIC_VARIANCE",
     "STATE",
     "TIME",
+    "STRATEGY",
     "VARIANCE",
     "canonical_order",
+    "WEIGHTS",
     "check_tree",
     "digest",
 ]
@@ -124,6 +126,10 @@ HORIZON: Final = "horizon"
 LEVEL: Final = "level"
 """Confidence level of VaR and ES, such as 0.99."""
 COMPONENT: Final = "component"
+SCENARIO: Final = "scenario"
+"""One scenario of `stress`, by its name."""
+STRATEGY: Final = "strategy"
+"""A rule that says what to hold."""
 """Where loss comes from: each factor, then `specific`, then `drift`, and `compounding` if asked for."""
 SPECIFIC: Final = "specific"
 """The component of loss no factor explains."""
@@ -138,6 +144,8 @@ RETURNS: Final = "returns"
 FACTOR_RETURNS: Final = "factor_returns"
 """(time, factor) fractions for traded factors, standardised innovations for drivers."""
 FACTOR_WEIGHTS: Final = "factor_weights"
+WEIGHTS: Final = "weights"
+"""(asset) what to hold, as fractions of value."""
 """(time, factor, asset) weights, known at t-1, of a factor formed from the panel's own assets."""
 LOADINGS: Final = "loadings"
 """(asset, factor) sensitivity of an asset's return to a factor's."""

@@ -1,0 +1,139 @@
+"""skfolio's optimisers on a law that is already known; importing this file imports skfolio.
+
+Returns are divided by their typical size first: a solver's tolerances are absolute, and weights depend on
+no unit.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import cvxpy as cp
+import numpy as np
+import pandas as pd
+from skfolio import RiskMeasure
+from skfolio.optimization import MaximumDiversification, MeanRisk, RiskBudgeting
+from skfolio.prior import BasePrior, ReturnDistribution
+
+from bayesfactor.allocate.terms import Terms
+from bayesfactor.errors import RiskError
+
+__all__ = ["equal_diversification", "least_es", "least_volatility", "risk_parity"]
+
+_TIGHT: Final = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10}
+"""Of the small conic problems; the linear programme of ES keeps skfolio's own."""
+_STEPS: Final = 4
+_NEAR: Final = 1e-5
+"""A weight this near to its bound is on it: solvers stay a little inside. The rest is a linear system."""
+
+
+class _Known(BasePrior):
+    """A prior that has nothing to estimate."""
+
+    def __init__(self, distribution: Any = None) -> None:
+        self.distribution = distribution
+
+    def fit(self, X: Any, y: Any = None, **_: Any) -> "_Known":
+        """Take the law as it is."""
+        self.return_distribution_ = self.distribution
+        return self
+
+
+def _weights(kind: Any, covariance: np.ndarray, returns: np.ndarray | None, **options: Any) -> np.ndarray:
+    """Return the weights of one of skfolio's optimisers."""
+    n = len(covariance)
+    scenarios = np.zeros((2, n)) if returns is None else returns
+    mu = scenarios.mean(axis=0)
+    known = _Known(ReturnDistribution(mu=mu, covariance=covariance, returns=scenarios))
+    estimator = kind(prior_estimator=known, **options)
+    try:
+        estimator.fit(pd.DataFrame(np.zeros((2, n)), columns=[f"a{i}" for i in range(n)]))
+    except (cp.error.SolverError, ValueError, RuntimeError) as error:
+        msg = f"the optimiser found no weights: {str(error).splitlines()[0]} Loosen bounds= or the budget."
+        raise RiskError(msg) from error
+    return np.asarray(estimator.weights_, dtype="float64")
+
+
+def _unit(covariance: np.ndarray) -> float:
+    return float(np.sqrt(np.diag(covariance).mean()))
+
+
+def _between(terms: Terms) -> dict[str, Any]:
+    return {"min_weights": terms.low, "max_weights": terms.high}
+
+
+def least_es(returns: np.ndarray, terms: Terms, level: float) -> np.ndarray:
+    """Return weights of least ES of returns (scenario, asset) and costs (Rockafellar and Uryasev 2000)."""
+    unit = _unit(np.cov(returns, rowvar=False))
+    cost: dict[str, Any] = {}
+    if terms.rate > 0.0:
+        cost = {"transaction_costs": terms.rate / unit, "previous_weights": terms.previous}
+    options = {"risk_measure": RiskMeasure.CVAR, "cvar_beta": level, **_between(terms), **cost}
+    return _weights(MeanRisk, np.eye(returns.shape[1]), returns / unit, **options)
+
+
+def least_volatility(covariance: np.ndarray, terms: Terms) -> np.ndarray:
+    """Return weights of least volatility and costs."""
+    unit = _unit(covariance)
+    options: dict[str, Any] = {"risk_measure": RiskMeasure.STANDARD_DEVIATION, "solver_params": _TIGHT}
+    if terms.rate > 0.0:
+        options["add_objective"] = lambda w: terms.rate / unit * cp.norm1(w - terms.previous)
+    w = _weights(MeanRisk, covariance / unit**2, None, **options, **_between(terms))
+    if terms.rate > 0.0:
+        return w
+    at = _at_bounds(w, terms)
+    free, fixed = np.flatnonzero(~at), np.flatnonzero(at)
+    inner, ones = covariance[np.ix_(free, free)], np.ones(len(free))
+    pull = covariance[np.ix_(free, fixed)] @ w[fixed]
+    both = np.linalg.solve(inner, np.stack([ones, pull], axis=1))
+    price = (1.0 - w[fixed].sum() + both[:, 1].sum()) / both[:, 0].sum()
+    exact = w.copy()
+    exact[free] = price * both[:, 0] - both[:, 1]
+    return _better(w, exact, terms, lambda v: float(v @ covariance @ v))
+
+
+def equal_diversification(covariance: np.ndarray, terms: Terms) -> np.ndarray:
+    """Return weights of the largest mean volatility over volatility (Choueifaty and Coignard 2008)."""
+    unit = _unit(covariance)
+    options = {"solver_params": _TIGHT, **_between(terms)}
+    w = _weights(MaximumDiversification, covariance / unit**2, None, **options)
+    at, sd = _at_bounds(w, terms), np.sqrt(np.diag(covariance))
+    if (w[at] != 0.0).any():
+        return w
+    free, exact = np.flatnonzero(~at), np.zeros_like(w)
+    exact[free] = np.linalg.solve(covariance[np.ix_(free, free)], sd[free])
+    exact /= exact.sum()
+    return _better(w, exact, terms, lambda v: float(v @ covariance @ v) / float(v @ sd) ** 2)
+
+
+def _at_bounds(w: np.ndarray, terms: Terms) -> np.ndarray:
+    """Put weights a solver's error away from a bound on it, and say which they are."""
+    low, high = w < terms.low + _NEAR, w > terms.high - _NEAR
+    w[low], w[high] = terms.low[low], terms.high[high]
+    return low | high
+
+
+def _better(
+    w: np.ndarray, exact: np.ndarray, terms: Terms, measure: Callable[[np.ndarray], float]
+) -> np.ndarray:
+    """Return the solution of the linear system, if it keeps to the bounds and is no worse."""
+    inside = (exact >= terms.low - 1e-12).all() and (exact <= terms.high + 1e-12).all()
+    w = w / w.sum()
+    return exact if inside and measure(exact) <= measure(w) * (1.0 + 1e-9) else w
+
+
+def risk_parity(covariance: np.ndarray, budget: np.ndarray, terms: Terms) -> np.ndarray:
+    """Return long-only weights whose shares of the variance are a budget (Richard and Roncalli 2019)."""
+    # A budget on assets of one volatility, then weights back: the solver sees numbers of one size.
+    sd = np.sqrt(np.diag(covariance))
+    if (terms.low <= 0.0).all() and (terms.high >= 1.0).all():
+        correlation = covariance / np.outer(sd, sd)
+        y = _weights(RiskBudgeting, correlation, None, risk_budget=budget, solver_params=_TIGHT)
+        y = y / np.sqrt(y @ correlation @ y)
+        for _ in range(_STEPS):  # Newton on y * (C y) = budget, from where the solver stopped
+            gap = correlation @ y - budget / y
+            y = y - np.linalg.solve(correlation + np.diag(budget / y**2), gap)
+        w = y / sd
+        return np.asarray(w / w.sum())
+    unit = _unit(covariance)
+    options = {"risk_budget": budget, "solver_params": _TIGHT, **_between(terms)}
+    return _weights(RiskBudgeting, covariance / unit**2, None, **options)
