@@ -67,10 +67,20 @@ class Predictions:
         law, moments = self.law, self.moments
         size = max(1, _BLOCK_CELLS // (moments.horizon * max(1, moments.alpha.shape[1])))
         blocks = slices(moments.n_draws, size)
-        jobs = ((p, c, block) for p in paths for c, block in enumerate(blocks))
-        yield from run_blocks(
-            lambda job: law.simulate(block_rng(self.entropy, job[0], job[1]), moments.horizon, job[2]), jobs
+        # Where draws are few, one job takes many paths; seeds belong to a path and a block, not to a job.
+        together = max(1, size // moments.n_draws)
+        jobs = (
+            (paths[i : i + together], c, block)
+            for i in range(0, len(paths), together)
+            for c, block in enumerate(blocks)
         )
+
+        def work(job: tuple[range, int, slice]) -> list[Scenarios]:
+            some, c, block = job
+            return [law.simulate(block_rng(self.entropy, p, c), moments.horizon, block) for p in some]
+
+        for done in run_blocks(work, jobs):
+            yield from done
 
 
 def predict(tree: xr.DataTree, horizon: int = 1, *, random_seed: Seed = None) -> Predictions:

@@ -15,6 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from bayesfactor import schema as s
+from bayesfactor.laws import Scenarios
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.risk.exact import Book
 
@@ -27,7 +29,14 @@ _BLOCK_CELLS = 2_000_000
 class BuyAndHold(Book):
     """A portfolio that is left alone over all periods; one more component than a `Book`."""
 
-    compounds: ClassVar[bool] = True
+    components: ClassVar[tuple[str, ...]] = (*Book.components, s.COMPOUNDING)
+
+    def beyond(self, block: Scenarios) -> np.ndarray:
+        """Return by how much periods that multiply exceed periods that add up (scenario, asset)."""
+        d, m = block.draws, self.moments
+        returns = block.specific_returns + m.alpha[d][:, None, :]
+        returns += np.einsum("dik,dhk->dhi", m.loadings[d], block.factor_returns)
+        return self.weights * ((1.0 + returns).prod(axis=1) - 1.0 - returns.sum(axis=1))
 
     @cached_property
     def growth(self) -> np.ndarray:

@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesfactor.laws import Moments
+from bayesfactor import schema as s
+from bayesfactor.laws import Moments, Scenarios
 
 __all__ = ["Book"]
 
@@ -27,10 +28,20 @@ class Book:
         Canonical order.
     """
 
-    compounds: ClassVar[bool] = False
+    components: ClassVar[tuple[str, ...]] = (s.SPECIFIC, s.DRIFT)
+    """Behind the factors."""
 
     moments: Moments
     weights: np.ndarray
+
+    @property
+    def certain(self) -> np.ndarray | None:
+        """Gains that no scenario changes (asset), where there are any: the last component."""
+        return None
+
+    def beyond(self, block: Scenarios) -> np.ndarray | None:
+        """Return gains beyond the linear ones (scenario, asset), where there are any: a component."""
+        return None
 
     @cached_property
     def exposures(self) -> np.ndarray:
@@ -100,10 +111,10 @@ class Book:
         covariance = within + between
         volatility = np.sqrt(covariance.sum())
         with np.errstate(invalid="ignore"):
-            return float(volatility), covariance / volatility
+            return float(volatility), covariance / (volatility if volatility != 0.0 else 1.0)
 
     def volatility_by_draw(self) -> tuple[np.ndarray, np.ndarray]:
         """Return volatility given each draw (draw) and contributions (draw, asset, component)."""
         covariance = self.covariance_parts()
         volatility = np.sqrt(covariance.sum(axis=(1, 2)))
-        return volatility, covariance / volatility[:, None, None]
+        return volatility, covariance / np.where(volatility != 0.0, volatility, 1.0)[:, None, None]

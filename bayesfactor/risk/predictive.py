@@ -2,9 +2,11 @@
 
 The first pass keeps one loss per scenario; the second draws the same scenarios again, block by
 block from their seeds, and adds up who lost what in the tail. Memory never holds the paths.
+Several books are held against the same scenarios, so that their differences have little noise.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +16,12 @@ from bayesfactor.forecast import Predictions
 from bayesfactor.laws import Scenarios
 from bayesfactor.risk.exact import Book
 
-__all__ = ["PredictiveTails", "predictive_tails"]
+__all__ = ["PredictiveTails", "Tail", "mcse_of", "predictive_tails", "predictive_tails_of", "to_total"]
 
 _TARGET = 0.01
 _MOST_SCENARIOS = 4_000_000
+_FEWEST_MOST = 400_000
+_GATHERED = 8192
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class PredictiveTails:
     ----------
     var, es, var_mcse, es_mcse : ndarray (level)
     var_contribution, es_contribution : ndarray (level, asset, component)
+    var_marginal, es_marginal : ndarray (level, asset)
+        What one more unit of weight adds.
+    var_influence, es_influence : ndarray (level, draw)
+        Influence of each draw, whose Monte-Carlo error is that of the number.
     scenarios : int
     floored_share : float
         Share of simulated asset returns that were floored at -1.
@@ -39,6 +47,10 @@ class PredictiveTails:
     es_mcse: np.ndarray
     var_contribution: np.ndarray
     es_contribution: np.ndarray
+    var_marginal: np.ndarray
+    es_marginal: np.ndarray
+    var_influence: np.ndarray
+    es_influence: np.ndarray
     scenarios: int
     floored_share: float
 
@@ -47,38 +59,54 @@ def predictive_tails(
     found: Predictions, book: Book, levels: np.ndarray, *, paths: int | None = None
 ) -> PredictiveTails:
     """Return the predictive tails; `paths=None` adds paths until ES is known within 1 %."""
-    n = book.moments.n_draws
+    return predictive_tails_of(found, [book], levels, paths=paths)[0]
+
+
+def predictive_tails_of(
+    found: Predictions, books: Sequence[Book], levels: np.ndarray, *, paths: int | None = None
+) -> list[PredictiveTails]:
+    """Return the predictive tails of several books under the same paths, as many as the worst needs."""
+    m = books[0].moments
     if found.law is None:
         paths = len(found.stored)
-    count = paths if paths is not None else max(1, math.ceil(200_000 / n))
-    losses, floored = _losses(found, book, range(count))
+    count = paths if paths is not None else max(1, math.ceil(200_000 / m.n_draws))
+    most = max(1, max(_FEWEST_MOST, _MOST_SCENARIOS // len(books)) // m.n_draws)
+    losses, floored = _losses(found, books, range(count))
     while True:
-        tails = [_Tail.of(losses.ravel(), level) for level in levels]
-        errors = np.array([t.mcse(losses, found) for t in tails])
-        es = np.array([t.es for t in tails])
-        worst = float(np.max(errors[:, 1] / np.maximum(np.abs(es), 1e-300)))
-        more = math.ceil(count * (1.1 * worst / _TARGET) ** 2)
-        most = max(1, _MOST_SCENARIOS // n)
+        tails = [[Tail.of(x.ravel(), level) for level in levels] for x in losses]
+        influence = [np.array([t.influence(x) for t in own]) for x, own in zip(losses, tails, strict=True)]
+        errors = np.array([[[mcse_of(x, found) for x in kind] for kind in own] for own in influence])
+        es = np.array([[t.es for t in own] for own in tails])
+        worst = float(np.max(errors[..., 1] / np.maximum(np.abs(es), 1e-300), where=es != 0.0, initial=0.0))
         if paths is not None or worst <= _TARGET or count >= most:
             break
+        more = math.ceil(count * (1.1 * worst / _TARGET) ** 2) if worst < 1e3 else most
         new = min(max(more, 2 * count), most)
-        extra, extra_floored = _losses(found, book, range(count, new))
-        losses, floored, count = np.concatenate([losses, extra]), floored + extra_floored, new
-    var_parts, es_parts = _contributions(found, book, losses, tails)
-    return PredictiveTails(
-        var=np.array([t.var for t in tails]),
-        es=es,
-        var_mcse=errors[:, 0],
-        es_mcse=errors[:, 1],
-        var_contribution=var_parts,
-        es_contribution=es_parts,
-        scenarios=losses.size,
-        floored_share=floored / (losses.size * book.moments.horizon * book.moments.alpha.shape[1]),
-    )
+        extra, extra_floored = _losses(found, books, range(count, new))
+        losses, floored, count = np.concatenate([losses, extra], axis=1), floored + extra_floored, new
+    parts = _contributions(found, books, losses, tails)
+    share = floored / (losses[0].size * m.horizon * m.alpha.shape[1])
+    return [
+        PredictiveTails(
+            var=np.array([t.var for t in own]),
+            es=es[b],
+            var_mcse=errors[b, :, 0],
+            es_mcse=errors[b, :, 1],
+            var_contribution=parts[b][0],
+            es_contribution=parts[b][1],
+            var_marginal=parts[b][2],
+            es_marginal=parts[b][3],
+            var_influence=influence[b][:, 0],
+            es_influence=influence[b][:, 1],
+            scenarios=losses[b].size,
+            floored_share=share,
+        )
+        for b, own in enumerate(tails)
+    ]
 
 
 @dataclass(frozen=True)
-class _Tail:
+class Tail:
     """One level's order statistics: the k largest losses, and the window around the k-th."""
 
     level: float
@@ -90,7 +118,8 @@ class _Tail:
     window_share: float
 
     @classmethod
-    def of(cls, losses: np.ndarray, level: float) -> "_Tail":
+    def of(cls, losses: np.ndarray, level: float) -> "Tail":
+        """Return those of losses in any order."""
         n = len(losses)
         k = max(1, math.ceil(round(n * (1.0 - level), 6)))
         half = math.ceil(round(0.1 * n * (1.0 - level), 6))
@@ -108,8 +137,8 @@ class _Tail:
             window_share=len(window) / n,
         )
 
-    def mcse(self, losses: np.ndarray, found: Predictions) -> tuple[float, float]:
-        """Return Monte-Carlo errors of VaR and ES: influence functions, averaged within draws.
+    def influence(self, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return influence functions of VaR and ES averaged within draws (draw), of losses (path, draw).
 
         Averaging over paths first leaves one number per posterior draw, whose own Monte-Carlo
         error accounts for autocorrelated draws (Vehtari et al. 2021) and for the paths.
@@ -118,13 +147,12 @@ class _Tail:
         shortfall = np.where(beyond, losses - self.var, 0.0).mean(axis=0) / (1.0 - self.level)
         width = self.window_high - self.window_low
         density = self.window_share / width if width > 0.0 else math.inf
-        hits = beyond.mean(axis=0) / density
-        shape = (len(found.labels.chains), len(found.labels.draws))
-        return _mcse(hits.reshape(shape)), _mcse(shortfall.reshape(shape))
+        return beyond.mean(axis=0) / density, shortfall
 
 
-def _mcse(values: np.ndarray) -> float:
-    """Return the Monte-Carlo standard error of the mean of (chain, draw)."""
+def mcse_of(influence: np.ndarray, found: Predictions) -> float:
+    """Return the Monte-Carlo standard error of the mean of (draw)."""
+    values = influence.reshape(len(found.labels.chains), len(found.labels.draws))
     if np.ptp(values) == 0.0:
         return 0.0
     if values.shape[1] < 4:
@@ -134,61 +162,126 @@ def _mcse(values: np.ndarray) -> float:
     return float(array_stats.mcse(values, method="mean"))
 
 
-def _losses(found: Predictions, book: Book, paths: range) -> tuple[np.ndarray, int]:
-    """Return losses (path, draw) and how many simulated asset returns were floored."""
-    m, w = book.moments, book.weights
-    out = np.empty((len(paths), m.n_draws))
-    drift = m.horizon * (m.alpha @ w)
-    position, floored = 0, 0
+def _gathered(found: Predictions, paths: range) -> Iterator[tuple[slice, Scenarios]]:
+    """Yield scenarios and their places among (path, draw); where draws are few, many paths together."""
+    waiting: list[Scenarios] = []
+    n_draws, start, count = found.moments.n_draws, 0, 0
+    total = n_draws * len(paths)
     for block in found.scenarios(paths):
+        waiting.append(block)
+        count += len(block.factor_returns)
+        if count < _GATHERED and start + count < total:
+            continue
+        together = waiting[0]
+        if len(waiting) > 1:
+            each = [np.arange(n_draws)[b.draws] for b in waiting]
+            factors, specific = (
+                [getattr(b, x) for b in waiting] for x in ("factor_returns", "specific_returns")
+            )
+            together = Scenarios(
+                np.concatenate(each),
+                np.concatenate(factors),
+                np.concatenate(specific),
+                sum(b.floored for b in waiting),
+            )
+        yield slice(start, start + count), together
+        waiting, start, count = [], start + count, 0
+
+
+def _losses(found: Predictions, books: Sequence[Book], paths: range) -> tuple[np.ndarray, int]:
+    """Return losses (book, path, draw) and how many simulated asset returns were floored."""
+    m = books[0].moments
+    out = np.empty((len(books), len(paths) * m.n_draws))
+    drifts = [m.horizon * (m.alpha @ book.weights) for book in books]
+    floored = 0
+    for places, block in _gathered(found, paths):
         d = block.draws
-        total = drift[d] + np.einsum("dk,dhk->d", book.exposures[d], block.factor_returns)
-        total += block.specific_returns.sum(axis=1) @ w
-        if book.compounds:
-            total += _beyond_the_sum(book, block) @ w
-        out[position // m.n_draws, d] = -total
-        position += len(total)
+        e = block.specific_returns.sum(axis=1)
+        for book, drift, losses in zip(books, drifts, out, strict=True):
+            total = drift[d] + np.einsum("dk,dhk->d", book.exposures[d], block.factor_returns)
+            total += e @ book.weights
+            beyond = book.beyond(block)
+            if beyond is not None:
+                total += beyond.sum(axis=1)
+            if book.certain is not None:
+                total += book.certain.sum()
+            losses[places] = -total
         floored += block.floored
-    return out, floored
-
-
-def _beyond_the_sum(book: Book, block: Scenarios) -> np.ndarray:
-    """Return by how much periods that multiply exceed periods that add up (scenario, asset)."""
-    d, m = block.draws, book.moments
-    returns = block.specific_returns + m.alpha[d][:, None, :]
-    returns += np.einsum("dik,dhk->dhi", m.loadings[d], block.factor_returns)
-    return (1.0 + returns).prod(axis=1) - 1.0 - returns.sum(axis=1)
+    return out.reshape(len(books), len(paths), m.n_draws), floored
 
 
 def _contributions(
-    found: Predictions, book: Book, losses: np.ndarray, tails: list[_Tail]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the scenarios again and average x over each tail and each window."""
-    m = book.moments
-    n_levels, n_factors = len(tails), m.loadings.shape[2]
-    factor = np.zeros((2 * n_levels, len(book.weights), n_factors))
-    specific = np.zeros((2 * n_levels, len(book.weights)))
-    drift, beyond = np.zeros_like(specific), np.zeros_like(specific)
-    counts = np.zeros(2 * n_levels)
-    bounds = [(t.var, math.inf) for t in tails] + [(t.window_low, t.window_high) for t in tails]
-    low, high = np.array(bounds).T
-    position = 0
-    for block in found.scenarios(range(losses.shape[0])):
-        d = block.draws
-        loss = np.ascontiguousarray(losses[position // m.n_draws, d])
-        position += len(loss)
+    found: Predictions, books: Sequence[Book], losses: np.ndarray, tails: list[list[Tail]]
+) -> list[tuple[np.ndarray, ...]]:
+    """Draw the scenarios again; return by book what each tail and each window is made of."""
+    sums = [_Sums.of(book, own) for book, own in zip(books, tails, strict=True)]
+    flat = losses.reshape(len(books), -1)
+    for places, block in _gathered(found, range(losses.shape[1])):
         f, e = block.factor_returns.sum(axis=1), block.specific_returns.sum(axis=1)
-        c = _beyond_the_sum(book, block) if book.compounds else e[:, :0]
-        _add_up(loss, low, high, m.loadings[d], m.alpha[d], f, e, c, factor, specific, drift, beyond, counts)
-    tables = [factor, specific[..., None], m.horizon * drift[..., None]]
-    parts = np.concatenate([*tables, beyond[..., None]] if book.compounds else tables, axis=2)
-    parts *= -book.weights[:, None] / counts[:, None, None]
-    # The scenarios' own sums decide; rounding in their order is taken out exactly.
-    es, var = parts[:n_levels], parts[n_levels:]
-    for i, t in enumerate(tails):
-        var[i] *= t.var / var[i].sum() if var[i].sum() != 0.0 else 1.0
-        es[i] *= t.es / es[i].sum() if es[i].sum() != 0.0 else 1.0
-    return var, es
+        for one, x in zip(sums, flat, strict=True):
+            one.add(x[places], block, f, e)
+    return [one.parts() for one in sums]
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over the scenarios of each tail, then of each window, of one book."""
+
+    book: Book
+    tails: list[Tail]
+    low: np.ndarray
+    high: np.ndarray
+    factor: np.ndarray
+    specific: np.ndarray
+    drift: np.ndarray
+    beyond: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, book: Book, tails: list[Tail]) -> "_Sums":
+        bounds = [(t.var, math.inf) for t in tails] + [(t.window_low, t.window_high) for t in tails]
+        low, high = np.array(bounds).T
+        shape = (len(low), len(book.weights))
+        factor = np.zeros((*shape, book.moments.loadings.shape[2]))
+        return cls(book, tails, low, high, factor, *np.zeros((3, *shape)), np.zeros(len(low)))
+
+    def add(self, loss: np.ndarray, block: Scenarios, f: np.ndarray, e: np.ndarray) -> None:
+        m, d = self.book.moments, block.draws
+        found = self.book.beyond(block)
+        c = e[:, :0] if found is None else found
+        sums = (self.factor, self.specific, self.drift, self.beyond, self.counts)
+        _add_up(loss, self.low, self.high, m.loadings[d], m.alpha[d], f, e, c, *sums)
+
+    def parts(self) -> tuple[np.ndarray, ...]:
+        """Return VaR and ES contributions (level, asset, component), and marginals (level, asset)."""
+        book, n = self.book, len(self.tails)
+        tables = [self.factor, self.specific[..., None], book.moments.horizon * self.drift[..., None]]
+        marginal = np.concatenate(tables, axis=2) * (-1.0 / self.counts[:, None, None])
+        tables = [book.weights[:, None] * marginal]
+        others = len(book.components) - 2
+        if others:
+            tables.append(self.beyond[..., None] * (-1.0 / self.counts[:, None, None]))
+        if book.certain is not None:
+            tables.append(np.broadcast_to(-book.certain[:, None], (*self.specific.shape, 1)))
+        parts, slopes = np.concatenate(tables, axis=2), marginal.sum(axis=2)
+        # The scenarios' own sums decide; rounding in their order is taken out exactly.
+        for i, t in enumerate(self.tails):
+            parts[i], slopes[i] = to_total(parts[i], t.es, slopes[i])
+            parts[n + i], slopes[n + i] = to_total(parts[n + i], t.var, slopes[n + i])
+        return parts[n:], parts[:n], slopes[n:], slopes[:n]
+
+
+def to_total(parts: np.ndarray, total: float, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return parts that add up to `total`, and other numbers scaled alike.
+
+    They are scaled; where their sum is near zero and scaling would blow them up, each takes a
+    share of the difference in proportion to its size.
+    """
+    now = parts.sum()
+    if now != 0.0 and 0.5 < total / now < 2.0:
+        return parts * (total / now), others * (total / now)
+    size = np.abs(parts)
+    return parts + (total - now) * size / (size.sum() if size.any() else 1.0), others
 
 
 @njit(cache=True, nogil=True)
