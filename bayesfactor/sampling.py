@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import xarray as xr
@@ -113,7 +114,7 @@ def _nuts(
 ) -> xr.DataTree:
     density: Density | None = None
     try:
-        density = read_density(model)
+        density = _read(model)
     except UnreadableGraphError as reason:
         if options.progressbar:
             print(f"Compiling the graph of the {label}, which holds {reason}", flush=True)  # noqa: T201
@@ -136,6 +137,16 @@ def _nuts(
     if density is not None:
         posterior = _named(density, posterior[_POINT].values, model)
     return xr.DataTree.from_dict({s.POSTERIOR: _clean(posterior), s.SAMPLE_STATS: stats})
+
+
+_DENSITIES: Final[WeakKeyDictionary[Any, Density]] = WeakKeyDictionary()
+
+
+def _read(model: Any) -> Density:
+    """Return the density of a graph, read once for as long as the graph lives."""
+    if model not in _DENSITIES:
+        _DENSITIES[model] = read_density(model)
+    return _DENSITIES[model]
 
 
 _COMPILED: Final[OrderedDict[Hashable, Any]] = OrderedDict()
@@ -341,7 +352,7 @@ def log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
     """Return the log prior density of each free variable, elementwise, in model units."""
     posterior = tree[s.POSTERIOR].to_dataset()
     try:
-        density = read_density(model)
+        density = _read(model)
     except UnreadableGraphError:
         return _compiled_log_prior(model, tree)
     ahead = (posterior.sizes[s.CHAIN], posterior.sizes[s.DRAW])

@@ -8,6 +8,7 @@ import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
+from pymc.initial_point import make_initial_point_fn
 
 import bayesfactor as bf
 from bayesfactor import sampling
@@ -115,6 +116,28 @@ def test_a_scale_that_may_be_negative_is_refused():
         pm.Normal("y", 0.0, 1.0, observed=[1.0])
     with pytest.raises(UnreadableGraphError, match="NormalRV"):
         read_density(graph)
+
+
+def test_the_start_is_pymcs_initial_point(panel):
+    """One graph for every prior that is known; PyMC rounds some of its own to 32 bits."""
+    scale = {"dist": "HalfCauchy", "kwargs": {"beta": 0.3}}
+    alpha = {"dist": "Normal", "dims": ["asset"], "kwargs": {"mu": {"dist": "Normal"}, "sigma": scale}}
+    models = [bf.get_model(n) for n in ("hierarchical-t", "horseshoe-t", "score-skew-t", "hybrid-own-t")]
+    found = [g for m in models for g in graphs(m, panel).values()]
+    found.append(bf.get_model("hierarchical-t", priors={"alpha": alpha}).build(panel))
+    for graph in found:
+        point = make_initial_point_fn(model=graph, return_transformed=True, jitter_rvs=set())(0)
+        expected = np.concatenate([np.ravel(point[graph.rvs_to_values[rv].name]) for rv in graph.free_RVs])
+        np.testing.assert_allclose(read_density(graph).start, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_graph_is_read_once(panel, monkeypatch):
+    graph = bf.get_model("hierarchical-t").build(panel)
+    reads = []
+    monkeypatch.setattr(sampling, "read_density", lambda g: reads.append(g) or read_density(g))
+    options = sampling.SampleOptions(draws=10, tune=10, chains=1, target_accept=0.8, progressbar=False)
+    sampling.log_prior(graph, sampling.sample(graph, options, (1, 0), label="x"))
+    assert len(reads) == 1
 
 
 def test_log_prior_is_that_of_pymc(panel):

@@ -6,13 +6,13 @@ is read off by evaluating the expression at zeros, at ones and at the numbers of
 """
 
 from itertools import chain
+from math import prod
 from typing import Any, Final
 
 import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
-from pymc.initial_point import make_initial_point_fn
 from pytensor.graph.replace import clone_replace
 
 from bayesfactor.density import kernels
@@ -57,6 +57,16 @@ _MOVES: Final = {
 """Ops that move or repeat elements without changing them, and which input is moved."""
 _JOINT: Final = "LatentScores"
 """Elements whose joint density the likelihood counts, and hence wants the parameter of."""
+_POSITIVE: Final = (
+    kernels.HALF_NORMAL,
+    kernels.EXPONENTIAL,
+    kernels.GAMMA,
+    kernels.BETA,
+    kernels.HALF_CAUCHY,
+)
+_PLAIN: Final = (kernels.NORMAL, kernels.REGULARISED, kernels.JOINT)
+_MODE: Final = "FAST_COMPILE"
+"""What is evaluated once is not worth compiling."""
 _LINEAR: Final = {"Add", "Cast", "Identity", "Mul", "Neg", "Sub"}
 
 
@@ -75,7 +85,7 @@ def read_density(model: pm.Model) -> Density:
     likelihood = _kind(observed)
     if likelihood not in LIKELIHOODS:
         raise UnreadableGraphError(likelihood)
-    elements, start = _elements(model)
+    elements = _elements(model)
     codes = [_codes(model, rv) for rv in model.free_RVs]
     inputs = list(observed.owner.op.dist_params(observed.owner))
     names = LIKELIHOODS[likelihood].data
@@ -89,16 +99,23 @@ def read_density(model: pm.Model) -> Density:
     affine = [pool.affine() for _ in arguments]
     sizes = [e.where.stop - e.begin for e in elements]
     data = _numbers(model.rvs_to_values[observed])
+    kinds = np.repeat([code for code, _ in codes], sizes)
+    first, second, constants = (
+        np.concatenate(stand[::2]),
+        np.concatenate(stand[1::2]),
+        np.array(pool.constants),
+    )
+    start = _start(elements, kinds, first, second, constants)
     density = Density(
         elements=tuple(elements),
         start=start,
         jitter=np.ones_like(start),
         transform=np.repeat([transform for _, transform in codes], sizes),
-        density=np.repeat([code for code, _ in codes], sizes),
-        first=np.concatenate(stand[::2]),
-        second=np.concatenate(stand[1::2]),
+        density=kinds,
+        first=first,
+        second=second,
         weight=np.ones_like(start),
-        constants=np.array(pool.constants),
+        constants=constants,
         likelihood=likelihood,
         arguments=Affine(*(np.concatenate([getattr(a, x).ravel() for a in affine]) for x in Affine.parts)),
         data=data,
@@ -115,15 +132,48 @@ def read_density(model: pm.Model) -> Density:
     return density
 
 
-def _elements(model: pm.Model) -> tuple[list[Element], np.ndarray]:
-    """Return the free variables and the unconstrained point their priors suggest to start from."""
-    point = make_initial_point_fn(model=model, return_transformed=True, jitter_rvs=set())(0)
-    values = [np.asarray(point[model.rvs_to_values[rv].name], dtype=float) for rv in model.free_RVs]
-    begins = np.cumsum([0, *(v.size for v in values)])
-    elements = [
-        Element(rv.name, v.shape, int(b)) for rv, v, b in zip(model.free_RVs, values, begins, strict=False)
+def _elements(model: pm.Model) -> list[Element]:
+    """Return the free variables and where each begins."""
+    shapes = [_shape(model, rv) for rv in model.free_RVs]
+    begins = np.cumsum([0, *(prod(shape) for shape in shapes)])
+    return [
+        Element(rv.name, shape, int(b)) for rv, shape, b in zip(model.free_RVs, shapes, begins, strict=False)
     ]
-    return elements, np.concatenate([v.ravel() for v in values])
+
+
+def _shape(model: pm.Model, rv: Any) -> tuple[int, ...]:
+    """Return the shape that labels, or the type, say; only where neither does is the graph asked."""
+    dims = model.named_vars_to_dims.get(rv.name)
+    if dims is not None and all(model.coords.get(d) is not None for d in dims):
+        return tuple(len(model.coords[d]) for d in dims)
+    if None not in rv.type.shape:
+        return tuple(rv.type.shape)
+    return tuple(int(n) for n in rv.shape.eval(mode=_MODE))
+
+
+def _start(
+    elements: list[Element], density: np.ndarray, first: np.ndarray, second: np.ndarray, constants: np.ndarray
+) -> np.ndarray:
+    """Return the unconstrained point whose values are typical of their priors, given those before."""
+    pool = np.concatenate([np.zeros(len(density)), constants])
+    start = np.zeros(len(density))
+    for e in elements:
+        a, b, kind = pool[first[e.where]], pool[second[e.where]], density[e.where]
+        normal = np.select(
+            [np.isin(kind, (kernels.NORMAL, kernels.LOGIT_NORMAL)), kind == kernels.LOG_NORMAL],
+            [a, a + 0.5 * b * b],
+            0.0,
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(kind == kernels.GAMMA, a * b, np.where(kind == kernels.BETA, a / (a + b), b))
+            bounded = np.where(kind == kernels.BETA, np.log(mean) - np.log1p(-mean), np.log(mean))
+        x = np.where(np.isin(kind, _POSITIVE), bounded, normal)
+        start[e.where] = x
+        odds = np.isin(kind, (kernels.BETA, kernels.LOGIT_NORMAL))
+        with np.errstate(over="ignore"):
+            value = np.where(odds, 1.0 / (1.0 + np.exp(-x)), np.exp(x))
+        pool[e.where] = np.where(np.isin(kind, _PLAIN), x, value)
+    return start
 
 
 def _codes(model: pm.Model, rv: Any) -> tuple[int, int]:
@@ -150,7 +200,7 @@ def _kind(rv: Any) -> str:
 
 
 def _numbers(variable: Any) -> np.ndarray:
-    return np.asarray(variable.eval(), dtype=float)
+    return np.asarray(variable.eval(mode=_MODE), dtype=float)
 
 
 class _Pool:
@@ -173,7 +223,7 @@ class _Pool:
         replaced = clone_replace(
             expressions, dict(zip(model.free_RVs, stand_ins, strict=True)), rebuild_strict=False
         )
-        evaluate = pytensor.function(stand_ins, replaced, mode="FAST_COMPILE", on_unused_input="ignore")
+        evaluate = pytensor.function(stand_ins, replaced, mode=_MODE, on_unused_input="ignore")
         numbers = [np.arange(e.begin, e.where.stop, dtype=float).reshape(e.shape) for e in elements]
         at = [evaluate(*x) for x in ([0.0 * n for n in numbers], [1.0 + 0.0 * n for n in numbers], numbers)]
         self._at = iter(zip(self._roots, *at, strict=True))
