@@ -3,7 +3,10 @@ from .attribution import attribute_returns as attribute_returns
 from .attribution import decompose_premium as decompose_premium
 from .attribution import select_factors as select_factors
 from .attribution import systematic_share as systematic_share
+from .backtest import Strategy as Strategy
 from .backtest import backtest as backtest
+from .backtest import backtest_allocation as backtest_allocation
+from .backtest import summarise_allocation as summarise_allocation
 from .choose import choose_n_latent as choose_n_latent
 from .compare import compare as compare
 from .diagnose import diagnose as diagnose
@@ -19,6 +22,7 @@ from .errors import MissingFileError as MissingFileError
 from .errors import ModelError as ModelError
 from .errors import NumericalError as NumericalError
 from .errors import PanelError as PanelError
+from .errors import PositionsError as PositionsError
 from .errors import RiskError as RiskError
 from .errors import SchemaError as SchemaError
 from .errors import WeightsError as WeightsError
@@ -44,6 +48,9 @@ from .plots import plot_backtest as plot_backtest
 from .plots import plot_loadings as plot_loadings
 from .plots import plot_risk as plot_risk
 from .plots import plot_tails as plot_tails
+from .positions import Positions as Positions
+from .positions import fit_kappa as fit_kappa
+from .positions import read_positions as read_positions
 from .registry import get_model as get_model
 from .registry import list_models as list_models
 from .registry import register_model as register_model
@@ -54,6 +61,13 @@ from .scoring import compare_mean_loss as compare_mean_loss
 from .scoring import score_backtest as score_backtest
 from .sensitivity import prior_sensitivity as prior_sensitivity
 from .simulate import simulate_panel as simulate_panel
+from .stress import Episode as Episode
+from .stress import FactorShock as FactorShock
+from .stress import Liquidation as Liquidation
+from .stress import RegimeShift as RegimeShift
+from .stress import ReverseStress as ReverseStress
+from .stress import list_episodes as list_episodes
+from .stress import stress as stress
 from .update import update as update
 from .wrappers import FactorModelWrapper as FactorModelWrapper
 

@@ -16,6 +16,7 @@ __all__ = [
     "ALPHA",
     "ASSET",
     "BLOCK",
+    "CARRY",
     "CHAIN",
     "COMMUNALITY",
     "COMPONENT",
@@ -60,6 +61,7 @@ __all__ = [
     "LOG_LIKELIHOOD",
     "LOG_PRIOR",
     "NEWS_SHARE",
+    "NONLINEAR",
     "NU",
     "OBSERVED_DATA",
     "OWN_RESPONSE",
@@ -74,6 +76,7 @@ __all__ = [
     "RETURNS_UNIT",
     "ROTATES",
     "SAMPLE_STATS",
+    "SCENARIO",
     "SCHEMA_VERSION",
     "SCORED",
     "SIGMA",
@@ -84,11 +87,12 @@ __all__ = [
     "SPECIFIC_SKEW",
     "SPECIFIC_VARIANCE",
     "STATE",
-    "TIME",
     "STRATEGY",
+    "TIME",
+    "TRADE",
     "VARIANCE",
-    "canonical_order",
     "WEIGHTS",
+    "canonical_order",
     "check_tree",
     "digest",
 ]
@@ -125,11 +129,11 @@ HORIZON: Final = "horizon"
 """Periods ahead, 1, 2, ..."""
 LEVEL: Final = "level"
 """Confidence level of VaR and ES, such as 0.99."""
-COMPONENT: Final = "component"
 SCENARIO: Final = "scenario"
 """One scenario of `stress`, by its name."""
 STRATEGY: Final = "strategy"
 """A rule that says what to hold."""
+COMPONENT: Final = "component"
 """Where loss comes from: each factor, then `specific`, then `drift`, and `compounding` if asked for."""
 SPECIFIC: Final = "specific"
 """The component of loss no factor explains."""
@@ -137,15 +141,21 @@ DRIFT: Final = "drift"
 """The component of loss due to alpha."""
 COMPOUNDING: Final = "compounding"
 """The component of loss due to periods that multiply, where positions are not rebalanced."""
+NONLINEAR: Final = "nonlinear"
+"""The component of loss beyond delta: curvature of options, where positions are given."""
+CARRY: Final = "carry"
+"""The component of loss that time brings for certain: theta and funding, where positions are given."""
+TRADE: Final = "trade"
+"""One proposed trade of `incremental_risk`, by its name."""
 
 # --- variables --------------------------------------------------------------------------------
 RETURNS: Final = "returns"
 """(time, asset) returns per period as fractions, NaN where there is none."""
 FACTOR_RETURNS: Final = "factor_returns"
 """(time, factor) fractions for traded factors, standardised innovations for drivers."""
-FACTOR_WEIGHTS: Final = "factor_weights"
 WEIGHTS: Final = "weights"
 """(asset) what to hold, as fractions of value."""
+FACTOR_WEIGHTS: Final = "factor_weights"
 """(time, factor, asset) weights, known at t-1, of a factor formed from the panel's own assets."""
 LOADINGS: Final = "loadings"
 """(asset, factor) sensitivity of an asset's return to a factor's."""

@@ -1,0 +1,309 @@
+"""From a scenario to a case: the law it makes of the next periods, what is expected then, and its paths."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import RiskError, unknown_names
+from bayesfactor.forecast import Labels, Predictions
+from bayesfactor.laws import Moments, Scenarios
+from bayesfactor.laws.blocks import block_rng, run_blocks, slices
+from bayesfactor.risk.exact import Book
+from bayesfactor.stress.conditional import conditional, frozen
+from bayesfactor.stress.plausible import chance_beyond, chance_of_move, most_plausible
+from bayesfactor.stress.replay import days_of, latent_scores
+from bayesfactor.stress.scenarios import (
+    Episode,
+    FactorShock,
+    Liquidation,
+    RegimeShift,
+    ReverseStress,
+    Scenario,
+)
+from bayesfactor.stress.shifted import Shifted, opened
+
+__all__ = ["Ask", "Case", "case_of"]
+
+_BLOCK_CELLS = 500_000
+_SCORES = 7
+"""Key of the generator that draws latent factors of an episode."""
+
+type Paths = Callable[[range], Iterator[Scenarios]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scenario, ready to be counted.
+
+    Parameters
+    ----------
+    note : str
+        One plain sentence.
+    moments : Moments
+        Of its horizon: alpha and loadings.
+    expected : ndarray (draw, horizon, factor)
+        E[f] under the scenario.
+    paths : callable, optional
+        range of paths -> blocks that hold every draw once per path, in order; None: nothing is left open.
+    stride : int
+        Paths that are drawn together: a range starts at a multiple of it.
+    plausibility : float
+    dear : bool
+        Whether periods are drawn one after the other, which takes long.
+    replayed : ndarray (horizon, asset), optional
+        Returns that are known, NaN where they are not.
+    shares : ndarray (horizon, asset), optional
+        Share of each position that is still held in each period; 1 where not given.
+    days_to_unwind : ndarray (asset), optional
+    """
+
+    note: str
+    moments: Moments
+    expected: np.ndarray
+    paths: Paths | None
+    stride: int = 1
+    plausibility: float = math.nan
+    dear: bool = False
+    replayed: np.ndarray | None = None
+    shares: np.ndarray | None = None
+    days_to_unwind: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What all scenarios are asked of.
+
+    Parameters
+    ----------
+    tree : DataTree
+    ahead : callable
+        Horizon -> Predictions.
+    weights : ndarray (asset)
+        Canonical order.
+    history : Dataset, optional
+    value : float
+    labels : Labels
+    """
+
+    tree: xr.DataTree
+    ahead: Callable[[int], Predictions]
+    weights: np.ndarray
+    history: xr.Dataset | None
+    value: float
+    labels: Labels
+
+
+def case_of(name: str, scenario: Scenario, ask: Ask) -> Case:
+    """Return the case of a scenario; raises what the scenario cannot be asked of this model."""
+    if isinstance(scenario, Episode):
+        return _episode(name, scenario, ask)
+    if isinstance(scenario, FactorShock):
+        return _shock(name, scenario, ask)
+    if isinstance(scenario, RegimeShift):
+        return _regime(scenario, ask)
+    if isinstance(scenario, ReverseStress):
+        return _reverse(name, scenario, ask)
+    return _liquidation(name, scenario, ask)
+
+
+def _streamed(law: Shifted, entropy: int) -> tuple[Paths, int]:
+    """Return paths of a law, and how many of them are drawn together."""
+    n, horizon = law.centre.shape[:2]
+    # Where periods follow one another, a draw's paths are taken through them together.
+    cells = _BLOCK_CELLS if law.law is None else 4 * _BLOCK_CELLS
+    size = max(1, cells // (horizon * law.moments.alpha.shape[1]))
+    stride = max(1, size // n)
+
+    def paths(which: range) -> Iterator[Scenarios]:
+        jobs = (
+            (start, c, block)
+            for start in range(which.start, which.stop, stride)
+            for c, block in enumerate(slices(n * (min(start + stride, which.stop) - start), size))
+        )
+
+        def work(job: tuple[int, int, slice]) -> Scenarios:
+            start, c, block = job
+            return law.simulate(block_rng(entropy, start, c), np.arange(block.start, block.stop) % n)
+
+        return run_blocks(work, jobs)
+
+    return paths, stride
+
+
+def _episode(name: str, episode: Episode, ask: Ask) -> Case:
+    labels = ask.labels
+    days = days_of(episode, name, ask.tree, ask.history, labels)
+    found = ask.ahead(len(days.stamps))
+    law = opened(found)
+    m = law.moments
+    observed = np.flatnonzero(labels.families != s.LATENT)
+    latent = np.flatnonzero(labels.families == s.LATENT)
+    moves = np.zeros(law.centre.shape)
+    moves[:, :, observed] = days.moves
+    scores = latent_scores(found, days, ask.tree, block_rng(found.entropy, _SCORES)) if len(latent) else None
+    known = [observed] * len(days.stamps)
+    if scores is not None:
+        moves[:, :, latent] = scores
+        known = [np.arange(len(labels.factors))] * len(days.stamps)
+    shifted = frozen(law, moves, known)
+    if len(latent) and scores is None:
+        root = np.zeros(law.root.shape)
+        root[:, :, latent] = law.root[:, :, latent]
+        shifted = replace(shifted, root=root)
+    shifted = replace(shifted, replayed=days.returns)
+    young = np.isnan(days.returns[0]) & (ask.weights != 0.0)
+    paths, stride = _streamed(shifted, found.entropy) if young.any() else (None, 1)
+    chance = chance_of_move(m, observed, days.moves.sum(axis=0)) if len(observed) else math.nan
+    first, last = (f"{x:%Y-%m-%d}" for x in days.stamps[[0, -1]])
+    held, new = int((ask.weights != 0.0).sum()), int(young.sum())
+    note = f"Replay of {first} to {last}: {held - new} of {held} coins held repeat their returns"
+    note += f", {new} get loadings times factor moves and specific draws." if new else "."
+    dear = law.law is not None
+    return Case(note, m, shifted.expected, paths, stride, chance, dear, replayed=days.returns)
+
+
+def _shock(name: str, shock: FactorShock, ask: Ask) -> Case:
+    factors = ask.labels.factors.astype(str)
+    strange = [k for k in shock.moves if k not in set(factors)]
+    if strange:
+        have = ", ".join(factors) or "none"
+        got = unknown_names(strange, factors)
+        msg = f"{name}: shocks name factors of the model; unknown: {got}. It has: {have}."
+        raise RiskError(msg)
+    pairs = sorted((list(factors).index(k), float(v)) for k, v in shock.moves.items())
+    which, move = np.array([k for k, _ in pairs]), np.array([v for _, v in pairs])
+    found = ask.ahead(shock.horizon)
+    law = opened(found)
+    if shock.others == "frozen":
+        moves = np.zeros((1, *law.centre.shape[1:]))
+        moves[0, 0, which] = move
+        law = frozen(law, moves, [which])
+        others = "others stand at zero"
+    else:
+        law = conditional(law, which, move)
+        others = "others follow their law given this"
+    chance = chance_of_move(ask.ahead(1).moments, which, move)
+    paths, stride = _streamed(law, found.entropy)
+    words = ", ".join(f"{factors[k]} {v:+g}" for k, v in pairs)
+    note = f"Shock: {words}" + (" in the first period" if shock.horizon > 1 else "")
+    note += f"; {others}." if len(which) < len(factors) else "."
+    return Case(note, law.moments, law.expected, paths, stride, chance, dear=law.law is not None)
+
+
+def _regime(regime: RegimeShift, ask: Ask) -> Case:
+    found = ask.ahead(regime.horizon)
+    law = opened(found)
+    root = law.root
+    observed = np.flatnonzero(ask.labels.families != s.LATENT)
+    if regime.correlation > 0.0 and len(observed) > 1:
+        root = root.copy()
+        root[:, :, observed[:, None], observed] = _closer(law.moments, observed, regime.correlation)
+    nu, own = law.nu, law.specific_nu
+    if regime.nu is not None:
+        nu, own = np.minimum(nu, regime.nu), np.minimum(own, regime.nu)
+    law = replace(
+        law, root=root * regime.volatility, spread=law.spread * regime.volatility, nu=nu, specific_nu=own
+    )
+    paths, stride = _streamed(law, found.entropy)
+    note = f"Another market: {regime.label}; expected returns stay."
+    return Case(note, law.moments, law.expected, paths, stride, dear=law.law is not None)
+
+
+def _closer(m: Moments, observed: np.ndarray, share: float) -> np.ndarray:
+    """Return roots of D ((1 - a) C + a s s') D, s the signs of the first principal axis of the mean of C.
+
+    Lower triangular, so that each factor keeps the shocks before it and its own.
+    """
+    covariance = m.factor_covariance[:, :, observed[:, None], observed]
+    sd = np.sqrt(np.diagonal(covariance, axis1=2, axis2=3))
+    correlation = covariance / (sd[..., :, None] * sd[..., None, :])
+    axis = np.linalg.eigh(correlation.mean(axis=(0, 1)))[1][:, -1]
+    signs = np.where(axis * np.sign(axis[np.argmax(np.abs(axis))]) < 0.0, -1.0, 1.0)
+    if share == 1.0:
+        root = np.zeros(correlation.shape)
+        root[..., 0] = signs * signs[0]
+    else:
+        root = np.linalg.cholesky((1.0 - share) * correlation + share * np.outer(signs, signs))
+    return sd[..., None] * root
+
+
+def _reverse(name: str, reverse: ReverseStress, ask: Ask) -> Case:
+    found = ask.ahead(reverse.horizon)
+    law = opened(found)
+    m = law.moments
+    book = Book(m, ask.weights)
+    exposures = book.exposures.mean(axis=0)
+    drift = m.horizon * (m.alpha @ ask.weights)
+    if not np.abs(exposures).max(initial=0.0) > 1e-12 * np.abs(ask.weights).max():
+        msg = (
+            f"{name}: the portfolio has no exposure to any factor, so that no move of factors loses anything."
+        )
+        raise RiskError(msg)
+    if book.mean_loss.mean() >= reverse.loss:
+        now = f"{book.mean_loss.mean():.3g}"
+        msg = f"{name}: the portfolio is expected to lose {now} as it is; ask for a larger loss."
+        raise RiskError(msg)
+    move = most_plausible(m, exposures, -(reverse.loss + drift.mean()))
+    # A probability of the loss through factors: each draw has exposures and a drift of its own.
+    chance = chance_beyond(m, -book.exposures, reverse.loss - book.mean_loss)
+    everything = np.arange(len(move))
+    moves = np.broadcast_to(move / m.horizon, (1, m.horizon, len(move)))
+    law = frozen(law, moves, [everything] * m.horizon)
+    paths, stride = _streamed(law, found.entropy)
+    words = ", ".join(f"{k} {v:+.3g}" for k, v in zip(ask.labels.factors.astype(str), move, strict=True))
+    note = f"The most plausible move of factors that loses {round(100.0 * reverse.loss, 6):g} %: {words}."
+    return Case(note, m, law.expected, paths, stride, chance, dear=law.law is not None)
+
+
+def _liquidation(name: str, sale: Liquidation, ask: Ask) -> Case:
+    days = _days_to_unwind(name, sale, ask)
+    horizon = max(1, math.ceil(days.max()))
+    if horizon > sale.longest:
+        slow = ask.labels.assets[ask.labels.order].astype(str)[int(days.argmax())]
+        msg = (
+            f"{name}: {slow} takes {days.max():.0f} periods to sell, more than longest={sale.longest}. "
+            "Raise participation or longest, or hold less of it."
+        )
+        raise RiskError(msg)
+    found = ask.ahead(horizon)
+    m = found.moments
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gone = np.arange(horizon)[:, None] / np.where(days > 0.0, days, 1.0)
+    shares = np.clip(1.0 - gone, 0.0, 1.0)
+    note = (
+        f"Sold at {round(100.0 * sale.participation, 6):g} % of volume: all is gone after {horizon} "
+        f"period{'s' if horizon > 1 else ''}, and what is left stays at risk."
+    )
+    stored = found.law is None
+
+    def paths(which: range) -> Iterator[Scenarios]:
+        # Stored paths are all there are.
+        return found.scenarios(range(which.start, min(which.stop, len(found.stored))) if stored else which)
+
+    return Case(note, m, m.factor_mean, paths, max(1, len(found.stored)), shares=shares, days_to_unwind=days)
+
+
+def _days_to_unwind(name: str, sale: Liquidation, ask: Ask) -> np.ndarray:
+    """Return periods until each position is sold (asset), canonical order."""
+    value = ask.value if sale.value is None else sale.value
+    if value == 1.0 or (sale.value is not None and ask.value not in (1.0, sale.value)):
+        got = f"value={ask.value:g}" + (f" and Liquidation(value={sale.value:g})" if sale.value else "")
+        msg = (
+            f"{name}: a sale needs the worth of the portfolio in money, as its volumes are; got {got}. "
+            "Give value=, once."
+        )
+        raise RiskError(msg)
+    traded = {str(k): float(v) for k, v in pd.Series(sale.volume).items()}
+    assets = ask.labels.assets[ask.labels.order].astype(str)
+    missing = [a for a, w in zip(assets, ask.weights, strict=True) if w != 0.0 and a not in traded]
+    if missing:
+        shown = unknown_names(missing[:10], traded)
+        msg = f"{name}: every coin held needs a volume; none for {shown}. Add it, or do not hold the coin."
+        raise RiskError(msg)
+    volume = np.array([traded.get(a, math.inf) for a in assets])
+    return np.asarray(np.abs(ask.weights) * value / (sale.participation * volume))

@@ -1,0 +1,117 @@
+"""The days of an episode, out of a history: what factors did, and what those coins did that existed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import RiskError, unknown_names
+from bayesfactor.forecast import Labels, Predictions
+from bayesfactor.panel import check_panel
+from bayesfactor.stress.scenarios import Episode
+
+__all__ = ["Days", "days_of", "latent_scores"]
+
+
+@dataclass(frozen=True)
+class Days:
+    """What happened.
+
+    Parameters
+    ----------
+    stamps : DatetimeIndex (period)
+    moves : ndarray (period, factor)
+        Of the observed factors.
+    returns : ndarray (period, asset)
+        Canonical order; NaN for all periods of a coin that lacks one.
+    rows : ndarray (period, asset)
+        The same with every return there is.
+    """
+
+    stamps: pd.DatetimeIndex
+    moves: np.ndarray
+    returns: np.ndarray
+    rows: np.ndarray
+
+
+def days_of(
+    episode: Episode, name: str, tree: xr.DataTree, history: xr.Dataset | None, labels: Labels
+) -> Days:
+    """Return the days of an episode.
+
+    Raises
+    ------
+    PanelError
+        If `history` is no panel.
+    RiskError
+        If the history does not cover the episode, lacks a factor, or holds log returns.
+    """
+    if history is None:
+        source = tree[s.OBSERVED_DATA].to_dataset()[[s.RETURNS]]
+        source[s.FACTOR_RETURNS] = tree[s.CONSTANT_DATA].to_dataset()[s.FACTOR_RETURNS]
+        whose = "the data of the fit"
+    else:
+        check_panel(history)
+        if history.attrs["returns_kind"] != "simple":
+            msg = f"history holds simple returns; got {history.attrs['returns_kind']} returns. Build it anew."
+            raise RiskError(msg)
+        source, whose = history, "history"
+    stamps = pd.DatetimeIndex(source.indexes[s.TIME])
+    inside = _inside(episode, name, stamps, whose)
+    factors = labels.factors[labels.families != s.LATENT].astype(str)
+    known = source[s.FACTOR].values.astype(str)
+    missing = [str(f) for f in factors if f not in set(known)]
+    if missing:
+        msg = (
+            f"{name}: a replay needs every observed factor of the model; history lacks "
+            f"{unknown_names(missing, known)}. Build history= with the same factors."
+        )
+        raise RiskError(msg)
+    at = source.isel({s.TIME: inside})
+    order = [list(known).index(f) for f in factors]
+    moves = at[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR).values[:, order]
+    table = at[s.RETURNS].transpose(s.TIME, s.ASSET).to_pandas().rename(columns=str)
+    rows = table.reindex(columns=labels.assets[labels.order].astype(str)).to_numpy(dtype=float)
+    whole = np.isfinite(rows).all(axis=0)
+    return Days(stamps[inside], np.asarray(moves, dtype=float), np.where(whole, rows, np.nan), rows)
+
+
+def _inside(episode: Episode, name: str, stamps: pd.DatetimeIndex, whose: str) -> np.ndarray:
+    first, last = episode.days
+    until = last + pd.Timedelta(days=1) if last == last.normalize() else last + pd.Timedelta(1)
+    inside = (stamps >= first) & (stamps < until)
+    if not len(stamps) or first < stamps[0] or last > stamps[-1] or not inside.any():
+        runs = f"from {stamps[0].date()} to {stamps[-1].date()}" if len(stamps) else "nowhere"
+        covered = len(stamps) > 0 and stamps[0] <= first <= last <= stamps[-1]
+        what = "no period ends in it" if covered else f"data run {runs}"
+        msg = (
+            f"{name}: {whose} must cover the episode, {first.date()} to {last.date()}; {what}. "
+            "Give history=, a panel of bf.panel_from_prices over those days with the model's factors."
+        )
+        raise RiskError(msg)
+    return np.flatnonzero(inside)
+
+
+def latent_scores(
+    found: Predictions, days: Days, tree: xr.DataTree, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Return latent factors of the days given their returns (draw, period, latent), None where unknown.
+
+    Drawn given the returns of the episode; where the law samples latent factors with the fit, those of the
+    days, if they are among the days of the fit.
+    """
+    if found.law is None:
+        return None
+    observed = found.labels.families != s.LATENT
+    weights = found.moments.own_weights
+    moved = found.law.advance(
+        np.ascontiguousarray(days.rows.T), np.ascontiguousarray(days.moves.T[: observed.sum()]), weights
+    )
+    scores = moved.scores(rng)
+    if scores.shape[1] == len(days.stamps):
+        return scores
+    fitted = pd.DatetimeIndex(tree[s.OBSERVED_DATA].to_dataset().indexes[s.TIME])
+    at = fitted.get_indexer(days.stamps)
+    return found.law.scores(rng)[:, at] if (at >= 0).all() else None

@@ -1,0 +1,271 @@
+"""`stress`: what a portfolio loses in scenarios, where the loss comes from, and how sure that is."""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import RiskError
+from bayesfactor.forecast import Labels, Predictions, predict
+from bayesfactor.laws.blocks import Seed, root_entropy, thinned
+from bayesfactor.risk.weights import weights_for
+from bayesfactor.stress.cases import Ask, Case, case_of
+from bayesfactor.stress.reading import read_scenarios
+from bayesfactor.stress.scenarios import Scenario
+from bayesfactor.stress.tails import Holding, Tails, tails
+
+__all__ = ["stress"]
+
+_POSTERIOR_DRAWS: Final = 400
+_KEPT: Final = (
+    "model",
+    "card_digest",
+    "returns_digest",
+    "factors_digest",
+    "returns_kind",
+    "periods_per_year",
+)
+_MONEY: Final = (
+    "loss",
+    "loss_posterior",
+    "loss_contribution",
+    "var",
+    "es",
+    "var_mcse",
+    "es_mcse",
+    "es_contribution",
+)
+"""What `value` multiplies."""
+
+
+def stress(
+    tree: xr.DataTree,
+    weights: Any,
+    scenarios: Any,
+    *,
+    history: xr.Dataset | None = None,
+    levels: Sequence[float] = (0.95, 0.99),
+    value: float = 1.0,
+    paths: int | None = None,
+    random_seed: Seed = None,
+) -> xr.Dataset:
+    """Say what a portfolio loses in scenarios, where the loss comes from, and how sure that is.
+
+    The loss is L = -sum_h w'r_h over the periods of the scenario (constant exposures, arithmetic), positive
+    for losses, and splits into components as in `bf.decompose_risk`. Scenarios are linear in factor moves.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `bf.fit`, or `bf.stack` for scenarios of the horizon stored.
+    weights : mapping, Series or DataArray (asset)
+        Fractions of the portfolio's value for every asset of the model.
+    scenarios : mapping, sequence, str or Path
+        Name to scenario (`bf.Episode`, `bf.FactorShock`, `bf.RegimeShift`, `bf.ReverseStress`,
+        `bf.Liquidation`); scenarios, or names of `bf.list_episodes()`; or a TOML file of them.
+    history : Dataset, optional
+        A panel that covers the episodes and has the model's observed factors by name, in fractions per
+        period. Where not given, the data of the fit.
+    levels : sequence of float
+        Confidence levels, above 0.5 and below 1.
+    value : float
+        Portfolio value; 1 gives fractions, 1e6 gives money.
+    paths : int, optional
+        Futures per posterior draw behind `var` and `es`. Where not given, as many as bring the Monte-Carlo
+        error of every ES under 1 % (at most 400 000 scenarios).
+    random_seed : int, Generator or SeedSequence, optional
+
+    Returns
+    -------
+    Dataset
+        `loss (scenario)`: expected loss under the scenario, over all draws; `loss_posterior (scenario, chain,
+        draw)`: the same given each of at least 400 draws; `loss_contribution (scenario, asset, component)`:
+        adds up to `loss`; all three without simulation. `var`, `es`, their errors `var_mcse` and `es_mcse
+        (scenario, level)`, and `es_contribution (scenario, level, asset, component)`: of the loss under the
+        scenario, with specific returns and what the scenario leaves open drawn. `factor_move (scenario,
+        factor)`: expected total move. `plausibility (scenario)`: predictive probability of a factor move at
+        least as far in its direction, NaN where that means nothing. With a `bf.Liquidation`, `days_to_unwind
+        (scenario, asset)`, in periods. Coords `kind`, `horizon` and `note (scenario)`, `group` and `weight
+        (asset)`, `family (component)`.
+
+    Raises
+    ------
+    SchemaError
+        If `tree` did not come from `bf.fit`.
+    WeightsError
+        If weights miss, exceed or misname the assets, or are not finite, or are all zero.
+    PanelError
+        If `history` is no panel.
+    RiskError
+        If returns are logarithmic; a scenario is none, stands twice, names an unknown factor, or lies outside
+        the history; or a level, value or number of paths is out of range.
+    NumericalError
+        If variances or expected shortfalls are infinite (nu <= 2).
+
+    References
+    ----------
+    .. [1] Ding, P. (2016). On the conditional distribution of the multivariate t distribution. The American
+       Statistician 70(3).
+    .. [2] Breuer, T., Jandacka, M., Rheinberger, K. and Summer, M. (2009). How to find plausible, severe, and
+       useful stress scenarios. International Journal of Central Banking 5(3).
+
+    Examples
+    --------
+    >>> found = bf.stress(tree, weights, ["ftx-2022", bf.FactorShock({"market": -0.2})])  # doctest: +SKIP
+    >>> found["loss"].to_pandas()  # doctest: +SKIP
+    """
+    s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="stress")
+    wanted = _check(tree, levels, value, paths)
+    asked = read_scenarios(scenarios)
+    entropy = root_entropy(random_seed)
+    ahead = _ahead(tree, entropy)
+    labels = ahead(1).labels if s.POSTERIOR in tree.children else _stored_labels(tree, ahead)
+    w = weights_for(weights, labels.assets)
+    ask = Ask(tree, ahead, np.ascontiguousarray(w[labels.order]), history, float(value), labels)
+    found = [_one(name, scenario, ask, wanted, paths) for name, scenario in asked.items()]
+    out = _dataset(labels, list(asked), [x.kind for x in asked.values()], wanted, found)
+    out = out.assign({name: out[name] * value for name in _MONEY})
+    out = out.assign_coords(weight=(s.ASSET, w))
+    out.attrs = {k: tree.attrs[k] for k in _KEPT if k in tree.attrs} | {
+        "schema_version": s.SCHEMA_VERSION,
+        "kind_of_data": "stress",
+        "value": float(value),
+        "units": "fraction of value" if value == 1.0 else "money",
+        "floored_share": max(t.floored_share for _, _, t in found),
+        "random_seed": str(entropy),
+    }
+    _warn_if_impossible(out)
+    return out
+
+
+def _one(
+    name: str, scenario: Scenario, ask: Ask, levels: np.ndarray, paths: int | None
+) -> tuple[Case, Holding, Tails]:
+    case = case_of(name, scenario, ask)
+    holding = Holding(case, ask.weights)
+    return case, holding, tails(holding, levels, ask.labels, paths=paths)
+
+
+def _ahead(tree: xr.DataTree, entropy: int) -> Callable[[int], Predictions]:
+    """Return what predicts each horizon, reading the law off the tree once."""
+    known: dict[int, Predictions] = {}
+    stored = tree[s.PREDICTIONS].sizes[s.HORIZON] if s.PREDICTIONS in tree.children else 0
+
+    def ahead(horizon: int) -> Predictions:
+        if horizon in known:
+            return known[horizon]
+        if horizon != stored and s.POSTERIOR not in tree.children:
+            msg = (
+                f"these predictions are of {stored} period{'s' if stored > 1 else ''}, the scenario takes "
+                f"{horizon}. Make them with horizon={horizon}, or stress the fit itself."
+            )
+            raise RiskError(msg)
+        fresh = next((f for f in known.values() if f.law is not None), None)
+        if horizon == stored or fresh is None or fresh.law is None:
+            known[horizon] = predict(tree, horizon, random_seed=entropy)
+        else:
+            known[horizon] = replace(fresh, moments=fresh.law.moments(horizon))
+        return known[horizon]
+
+    return ahead
+
+
+def _stored_labels(tree: xr.DataTree, ahead: Callable[[int], Predictions]) -> Labels:
+    return ahead(int(tree[s.PREDICTIONS].sizes[s.HORIZON])).labels
+
+
+def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int | None) -> np.ndarray:
+    kind = tree[s.OBSERVED_DATA].attrs.get("returns_kind", "simple")
+    if kind != "simple":
+        msg = (
+            f"stress of a portfolio needs simple returns, which add up across assets; got {kind} returns. "
+            'Build the panel with kind="simple" and fit again.'
+        )
+        raise RiskError(msg)
+    wanted = np.atleast_1d(np.asarray(levels, dtype="float64"))
+    inside = wanted.ndim == 1 and wanted.size > 0 and np.all((wanted > 0.5) & (wanted < 1.0))
+    if not inside or len(np.unique(wanted)) != len(wanted):
+        msg = f"levels are confidence levels above 0.5 and below 1, each once, such as 0.99; got {levels!r}."
+        raise RiskError(msg)
+    if not np.isfinite(value) or value <= 0:
+        msg = f"value is the positive worth of the portfolio; got {value!r}."
+        raise RiskError(msg)
+    whole = isinstance(paths, int | np.integer) and not isinstance(paths, bool)
+    if paths is not None and (not whole or paths < 1):
+        msg = f"paths is a whole number of at least 1, or None; got {paths!r}."
+        raise RiskError(msg)
+    return wanted
+
+
+def _dataset(
+    labels: Labels,
+    names: list[str],
+    kinds: list[str],
+    levels: np.ndarray,
+    found: list[tuple[Case, Holding, Tails]],
+) -> xr.Dataset:
+    cases, holdings, ends = zip(*found, strict=True)
+    per_chain = math.ceil(_POSTERIOR_DRAWS / len(labels.chains))
+    kept = thinned(len(labels.draws), per_chain)
+    grid = (len(labels.chains), len(labels.draws))
+    means = [h.mean_parts.mean(axis=0) for h in holdings]
+    by_draw = [h.mean_parts.sum(axis=(1, 2)).reshape(grid)[:, kept] for h in holdings]
+    by_level, cells = (s.SCENARIO, s.LEVEL), (s.SCENARIO, s.ASSET, s.COMPONENT)
+    others = (s.SPECIFIC, s.DRIFT)
+    variables = {
+        "loss": (s.SCENARIO, [m.sum() for m in means]),
+        "loss_posterior": ((s.SCENARIO, s.CHAIN, s.DRAW), np.stack(by_draw)),
+        "loss_contribution": (cells, labels.to_panel_order(np.stack(means), 1)),
+        "var": (by_level, np.stack([t.var for t in ends])),
+        "es": (by_level, np.stack([t.es for t in ends])),
+        "var_mcse": (by_level, np.stack([t.var_mcse for t in ends])),
+        "es_mcse": (by_level, np.stack([t.es_mcse for t in ends])),
+        "es_contribution": (
+            (s.SCENARIO, s.LEVEL, s.ASSET, s.COMPONENT),
+            labels.to_panel_order(np.stack([t.es_contribution for t in ends]), 2),
+        ),
+        "factor_move": (
+            (s.SCENARIO, s.FACTOR),
+            np.stack([c.expected.sum(axis=1).mean(axis=0) for c in cases]),
+        ),
+        "plausibility": (s.SCENARIO, [c.plausibility for c in cases]),
+    }
+    if any(c.days_to_unwind is not None for c in cases):
+        none = np.full(len(labels.assets), np.nan)
+        days = np.stack([none if c.days_to_unwind is None else c.days_to_unwind for c in cases])
+        variables["days_to_unwind"] = ((s.SCENARIO, s.ASSET), labels.to_panel_order(days, 1))
+    coords = {
+        s.SCENARIO: names,
+        "kind": (s.SCENARIO, kinds),
+        s.HORIZON: (s.SCENARIO, [c.expected.shape[1] for c in cases]),
+        "note": (s.SCENARIO, [c.note for c in cases]),
+        s.LEVEL: levels,
+        s.ASSET: labels.assets,
+        s.GROUP: (s.ASSET, labels.groups),
+        s.FACTOR: labels.factors.astype(str),
+        s.COMPONENT: [*labels.factors.astype(str), *others],
+        s.FAMILY: (s.COMPONENT, [*labels.families.astype(str), *others]),
+        s.CHAIN: labels.chains,
+        s.DRAW: labels.draws[kept],
+    }
+    return xr.Dataset(variables, coords=coords)
+
+
+def _warn_if_impossible(found: xr.Dataset) -> None:
+    """Say so where a long position is expected to lose more than there is."""
+    weight = found["weight"] * found.attrs["value"]
+    loss = found["loss_contribution"].sum(s.COMPONENT)
+    beyond = ((weight > 0.0) & (loss > weight * (1.0 + 1e-9)) & (found[s.HORIZON] == 1)).any(s.ASSET)
+    names = found[s.SCENARIO].values[beyond.values]
+    if len(names):
+        msg = (
+            f"in {', '.join(map(str, names))} a coin is expected to lose more than all of its worth: losses "
+            "are linear in factor moves, and so large a move is beyond that. Read the loss as a bound, "
+            "or take a smaller move."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)

@@ -1,0 +1,208 @@
+"""From a case to numbers: what is lost on average, exactly, and VaR and ES from its paths.
+
+`Holding` is the one place where simulated factor and specific returns become losses and their parts.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from bayesfactor.forecast import Labels
+from bayesfactor.laws import Scenarios
+from bayesfactor.stress.cases import Case
+
+__all__ = ["Holding", "Tails", "tails"]
+
+_TARGET: Final = 0.01
+_FIRST: Final = 50_000
+_MOST: Final = 400_000
+_MOST_DEAR: Final = 40_000
+_MOST_CELLS: Final = 120_000_000
+"""Scenarios times periods times assets; what a long sale is drawn with."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A portfolio in one scenario.
+
+    Parameters
+    ----------
+    case : Case
+    weights : ndarray (asset)
+        Canonical order.
+    """
+
+    case: Case
+    weights: np.ndarray
+
+    @cached_property
+    def held(self) -> np.ndarray:
+        """Weights of each period (horizon, asset)."""
+        horizon = self.case.expected.shape[1]
+        shares = self.case.shares
+        return (
+            np.broadcast_to(self.weights, (horizon, len(self.weights)))
+            if shares is None
+            else shares * self.weights
+        )
+
+    @cached_property
+    def exposures(self) -> np.ndarray:
+        """Portfolio loadings of each period (draw, horizon, factor)."""
+        loadings = self.case.moments.loadings
+        if self.case.shares is None:
+            once = np.einsum("i,dik->dk", self.weights, loadings)
+            return np.broadcast_to(once[:, None], (len(once), len(self.held), once.shape[1]))
+        return np.einsum("hi,dik->dhk", self.held, loadings)
+
+    @cached_property
+    def drift(self) -> np.ndarray:
+        """What alpha returns over the horizon (draw, asset)."""
+        return self.held.sum(axis=0) * self.case.moments.alpha
+
+    def losses(self, block: Scenarios) -> np.ndarray:
+        """Return the loss of each row of a block."""
+        d = block.draws
+        total = self.drift[d].sum(axis=1) + np.einsum("nhk,nhk->n", self.exposures[d], block.factor_returns)
+        return -(total + np.einsum("nhi,hi->n", block.specific_returns, self.held))
+
+    def parts(self, block: Scenarios, rows: np.ndarray) -> np.ndarray:
+        """Return the parts of the loss of some rows of a block (row, asset, component); they add up to it."""
+        d = np.arange(self.case.moments.n_draws)[block.draws][rows]
+        specific = np.einsum("nhi,hi->ni", block.specific_returns[rows], self.held)
+        return self._parts(d, block.factor_returns[rows], specific)
+
+    @cached_property
+    def mean_parts(self) -> np.ndarray:
+        """E[x] given each draw (draw, asset, component), in closed form."""
+        m = self.case.moments
+        out = self._parts(np.arange(m.n_draws), self.case.expected, np.zeros(m.alpha.shape))
+        if self.case.replayed is not None:
+            known = np.isfinite(self.case.replayed).all(axis=0)
+            loss = -(self.held * np.where(known, self.case.replayed, 0.0)).sum(axis=0)
+            out[:, known, -2] = loss[known] - out[:, known].sum(axis=2)
+        return out
+
+    def _parts(self, draws: np.ndarray, factors: np.ndarray, specific: np.ndarray) -> np.ndarray:
+        n_factors = factors.shape[2]
+        out = np.empty((len(draws), len(self.weights), n_factors + 2))
+        if self.case.shares is None:
+            moved = self.weights[:, None] * factors.sum(axis=1)[:, None]
+        else:
+            moved = np.einsum("hi,nhk->nik", self.held, factors)
+        out[:, :, :-2] = -self.case.moments.loadings[draws] * moved
+        out[:, :, -2] = -specific
+        out[:, :, -1] = -self.drift[draws]
+        return out
+
+
+@dataclass(frozen=True)
+class Tails:
+    """VaR and ES of the loss under a scenario.
+
+    Parameters
+    ----------
+    var, es, var_mcse, es_mcse : ndarray (level)
+    es_contribution : ndarray (level, asset, component)
+    scenarios : int
+    floored_share : float
+    """
+
+    var: np.ndarray
+    es: np.ndarray
+    var_mcse: np.ndarray
+    es_mcse: np.ndarray
+    es_contribution: np.ndarray
+    scenarios: int
+    floored_share: float
+
+
+def tails(holding: Holding, levels: np.ndarray, labels: Labels, *, paths: int | None) -> Tails:
+    """Return the tails; where `paths` is None, more are added until each ES is known within 1 %."""
+    case, n = holding.case, holding.case.moments.n_draws
+    if case.paths is None:
+        parts = holding.mean_parts.mean(axis=0)
+        same, none = np.full(len(levels), parts.sum()), np.zeros(len(levels))
+        return Tails(same, same, none, none, np.broadcast_to(parts, (len(levels), *parts.shape)), n, 0.0)
+    cells = case.expected.shape[1] * len(holding.weights)
+    most = max(1, min(_MOST_DEAR if case.dear else _MOST, _MOST_CELLS // cells) // n)
+    first = max(1, min(_FIRST // n, most))
+    count = paths if paths is not None else math.ceil(first / case.stride) * case.stride
+    losses, floored = _losses(holding, range(count))
+    while True:
+        count = losses.size // n  # stored predictions have as many paths as they have
+        found = [_tail(losses, level, labels) for level in levels]
+        worst = max(error / max(abs(es), 1e-300) for _, es, _, error in found)
+        more = math.ceil(1.1 * count * (worst / _TARGET) ** 2 / case.stride) * case.stride
+        new = min(max(more, 2 * count), most // case.stride * case.stride)
+        if paths is not None or worst <= _TARGET or new <= count:
+            break
+        extra, extra_floored = _losses(holding, range(count, new))
+        if not len(extra):
+            break
+        losses, floored = np.concatenate([losses, extra]), floored + extra_floored
+    var, es, var_mcse, es_mcse = np.array(found).T
+    parts = _contributions(holding, losses, var, count)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = parts.sum(axis=(1, 2))
+        parts = parts * np.where(total != 0.0, es / total, 1.0)[:, None, None]
+    return Tails(var, es, var_mcse, es_mcse, parts, losses.size, floored / (losses.size * cells))
+
+
+def _losses(holding: Holding, paths: range) -> tuple[np.ndarray, int]:
+    """Return losses (path, draw) and how many returns were floored."""
+    case = holding.case
+    assert case.paths is not None  # noqa: S101 - tails asks
+    found, floored = [np.empty(0)], 0
+    for block in case.paths(paths):
+        found.append(holding.losses(block))
+        floored += block.floored
+    return np.concatenate(found).reshape(-1, case.moments.n_draws), floored
+
+
+def _tail(losses: np.ndarray, level: float, labels: Labels) -> tuple[float, float, float, float]:
+    """Return VaR, ES and their Monte-Carlo errors, from influence functions averaged within draws."""
+    flat = losses.ravel()
+    n = flat.size
+    k = max(1, math.ceil(round(n * (1.0 - level), 6)))
+    half = math.ceil(0.1 * k)
+    low, high = max(0, n - k - half), min(n - 1, n - k + half)
+    part = np.partition(flat, [low, n - k, high])
+    var, es = float(part[n - k]), float(part[n - k :].mean())
+    beyond = losses > var
+    shortfall = np.where(beyond, losses - var, 0.0).mean(axis=0) / (1.0 - level)
+    density = (high - low + 1) / n / max(part[high] - part[low], 1e-300)
+    shape = (len(labels.chains), len(labels.draws))
+    hits = beyond.mean(axis=0) / density
+    return var, es, _mcse(hits.reshape(shape)), _mcse(shortfall.reshape(shape))
+
+
+def _mcse(values: np.ndarray) -> float:
+    if np.ptp(values) == 0.0:
+        return 0.0
+    if values.shape[1] < 4:
+        return float(values.std() / math.sqrt(values.size))
+    from arviz_stats.base.array import array_stats
+
+    return float(array_stats.mcse(values, method="mean"))
+
+
+def _contributions(holding: Holding, losses: np.ndarray, var: np.ndarray, count: int) -> np.ndarray:
+    """Draw the paths again and average x over those that lose at least VaR (level, asset, component)."""
+    case, flat = holding.case, losses.ravel()
+    assert case.paths is not None  # noqa: S101 - tails asks
+    sums = np.zeros((len(var), *holding.mean_parts.shape[1:]))
+    hits, position, least = np.zeros(len(var)), 0, var.min()
+    for block in case.paths(range(count)):
+        loss = flat[position : position + len(block.factor_returns)]
+        position += len(loss)
+        rows = np.flatnonzero(loss >= least)
+        if not len(rows):
+            continue
+        within = (loss[rows] >= var[:, None]).astype(float)
+        sums += np.einsum("ln,nic->lic", within, holding.parts(block, rows))
+        hits += within.sum(axis=1)
+    return sums / hits[:, None, None]
