@@ -17,6 +17,7 @@ __all__ = [
     "ModelError",
     "NumericalError",
     "PanelError",
+    "PositionsError",
     "RiskError",
     "SchemaError",
     "WeightsError",
@@ -58,6 +59,10 @@ class DownloadError(BayesFactorError, RuntimeError):
 
 class WeightsError(BayesFactorError, ValueError):
     """Portfolio weights do not match the assets of the model."""
+
+
+class PositionsError(BayesFactorError, ValueError):
+    """A table of positions, or how they are to be valued, is not valid."""
 
 
 class RiskError(BayesFactorError, ValueError):

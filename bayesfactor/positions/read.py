@@ -1,0 +1,213 @@
+"""A table of positions, checked row by row: what an instrument needs is there, and nothing else is."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from bayesfactor import schema as s
+from bayesfactor.errors import MissingFileError, PositionsError, unknown_names
+from bayesfactor.positions.holdings import Positions
+
+__all__ = ["read_positions"]
+
+_NEEDS: Final = {
+    "spot": (("quantity", "price"), ()),
+    "perpetual": (("quantity", "price"), ("funding",)),
+    "option": (("type", "quantity", "price", "strike", "days", "implied_volatility"), ("rate",)),
+    "greeks": ((), ("delta", "gamma", "vega", "theta", "implied_volatility")),
+}
+"""By instrument: columns that are needed, and columns that may be given."""
+
+_POSITIVE: Final = ("price", "strike", "days", "implied_volatility")
+_COLUMNS: Final = (
+    s.ASSET,
+    "instrument",
+    "type",
+    "quantity",
+    "price",
+    "strike",
+    "days",
+    "implied_volatility",
+    "rate",
+    "funding",
+    "delta",
+    "gamma",
+    "vega",
+    "theta",
+)
+_WORDS: Final = (s.ASSET, "instrument", "type")
+_LARGEST_VOLATILITY: Final = 20.0
+"""2000 %: above it somebody has written per cent."""
+
+
+def read_positions(table: Any) -> Positions:
+    """Read positions in spot, perpetuals and options, or their greeks.
+
+    Parameters
+    ----------
+    table : path of a CSV, DataFrame, or sequence of mappings
+        One row per position. `asset` is the underlying, `instrument` what is held of it:
+
+        - `spot`: `quantity`, `price`;
+        - `perpetual`: `quantity`, `price`, and `funding`, what longs pay per period as a fraction of the
+          notional (0 where empty);
+        - `option`, European, settled in the money of `price`: `type` (call or put), `quantity`, `price` (of
+          the underlying, or the forward to expiry), `strike`, `days` to expiry, `implied_volatility` (per
+          year of 365 days, a fraction), and `rate` (per year, continuous; 0 where empty);
+        - `greeks`: `delta`, money per 100 % return of the underlying; `gamma`, money per (100 % return)^2;
+          `vega`, money per 1.00 of implied volatility; `theta`, money gained per period; what is empty is 0.
+          The gain is delta r + gamma r^2 / 2. `implied_volatility` is needed where it moves with returns.
+
+        Shorts have a negative quantity. What an instrument does not have is left empty.
+
+    Returns
+    -------
+    Positions
+
+    Raises
+    ------
+    PositionsError
+        If a column or an instrument is unknown, a row lacks what its instrument needs or has what it does not
+        have, or a number is not finite, or a price, strike, number of days or volatility is not above 0.
+    MissingFileError
+        If there is no such file.
+
+    Notes
+    -----
+    Options are valued by Black's formula on the forward [1]_. Inverse and quanto contracts, which pay in the
+    coin, and American exercise are out of scope: give their `greeks`.
+
+    References
+    ----------
+    .. [1] Black, F. (1976). The pricing of commodity contracts. Journal of Financial Economics 3.
+
+    Examples
+    --------
+    >>> put = {"asset": "BTC", "instrument": "option", "type": "put", "quantity": 2, "price": 95_000}
+    >>> put |= {"strike": 80_000, "days": 30, "implied_volatility": 0.6}
+    >>> bf.read_positions([put]).exposures()  # doctest: +SKIP
+    """
+    frame = _frame(table)
+    names = [str(c).strip().lower() for c in frame.columns]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        msg = f"positions: each column once; got {', '.join(twice)} more than once. Drop or rename one."
+        raise PositionsError(msg)
+    unknown = [n for n in names if n not in _COLUMNS]
+    if unknown:
+        msg = (
+            f"positions: unknown columns {unknown_names(unknown, _COLUMNS)}. Known are {', '.join(_COLUMNS)}."
+        )
+        raise PositionsError(msg)
+    absent = [n for n in (s.ASSET, "instrument") if n not in names]
+    if absent:
+        got = ", ".join(names) or "none"
+        msg = (
+            f"positions: the columns asset and instrument are needed; missing {', '.join(absent)}, got {got}."
+        )
+        raise PositionsError(msg)
+    if not len(frame):
+        msg = "positions: a table has at least one row; got none. Leave positions out where there are none."
+        raise PositionsError(msg)
+    frame = frame.set_axis(names, axis=1)
+    rows = [_row(i + 1, dict(zip(names, row, strict=True))) for i, row in enumerate(_values(frame))]
+    types = {c: "str" if c in _WORDS else "float64" for c in _COLUMNS}
+    return Positions(pd.DataFrame(rows, columns=list(_COLUMNS)).astype(types))
+
+
+def _values(frame: pd.DataFrame) -> Iterable[tuple[Any, ...]]:
+    return frame.itertuples(index=False, name=None)
+
+
+def _frame(table: Any) -> pd.DataFrame:
+    """Return the table as it came; a file as text, since NA and NULL are names of coins."""
+    if isinstance(table, pd.DataFrame):
+        return table
+    if isinstance(table, str | Path):
+        path = Path(table)
+        if not path.is_file():
+            msg = (
+                f"positions: the file {str(path)!r} does not exist (seen from {str(Path.cwd())!r}). Check it."
+            )
+            raise MissingFileError(msg)
+        try:
+            cells = pd.read_csv(
+                path,
+                header=None,
+                dtype=str,
+                keep_default_na=False,
+                skipinitialspace=True,
+                encoding="utf-8-sig",
+            )
+        except (ValueError, OSError) as error:
+            msg = f"positions: {path.name!r} cannot be read as CSV: {str(error).strip()}. Write it again."
+            raise PositionsError(msg) from error
+        return cells.iloc[1:].set_axis(cells.iloc[0].tolist(), axis=1)
+    if isinstance(table, Iterable) and not isinstance(table, Mapping):
+        rows = list(table)
+        if all(isinstance(row, Mapping) for row in rows):
+            return pd.DataFrame([dict(row) for row in rows])
+    msg = f"positions: a CSV, a DataFrame or a list of rows by column; got {type(table).__name__}."
+    raise PositionsError(msg)
+
+
+def _row(number: int, cells: dict[str, Any]) -> dict[str, Any]:
+    """Return one row checked: words as text, numbers as floats, NaN where there is none."""
+    given = {name: x for name, x in ((n, _given(c)) for n, c in cells.items()) if x is not None}
+    where = f"row {number} of positions"
+    asset = str(given.pop(s.ASSET, "")).strip()
+    if not asset:
+        msg = f"{where}: asset names the underlying; got nothing."
+        raise PositionsError(msg)
+    kind = str(given.pop("instrument", "")).strip().lower()
+    if kind not in _NEEDS:
+        got = unknown_names([kind], _NEEDS) if kind else "nothing"
+        msg = f"{where} ({asset}): instrument is one of {', '.join(_NEEDS)}; got {got}."
+        raise PositionsError(msg)
+    where = f"{where} ({asset}, {kind})"
+    needed, allowed = _NEEDS[kind]
+    missing = [n for n in needed if n not in given]
+    if missing:
+        msg = f"{where}: needs {', '.join(needed)}; nothing in {', '.join(missing)}."
+        raise PositionsError(msg)
+    alien = [n for n in given if n not in (*needed, *allowed)]
+    if alien:
+        msg = f"{where}: has no {' or '.join(alien)}; got {given[alien[0]]!r}. Leave it empty."
+        raise PositionsError(msg)
+    if kind == "greeks" and not set(given) - {"implied_volatility"}:
+        msg = f"{where}: give at least one of delta, gamma, vega and theta; all are empty."
+        raise PositionsError(msg)
+    out: dict[str, Any] = {s.ASSET: asset, "instrument": kind, "type": ""}
+    if "type" in given:
+        out["type"] = str(given.pop("type")).strip().lower()
+        if out["type"] not in ("call", "put"):
+            msg = f"{where}: type is call or put; got {out['type']!r}."
+            raise PositionsError(msg)
+    return out | {name: _number(where, name, x) for name, x in given.items()}
+
+
+def _given(cell: Any) -> Any:
+    """Return a cell, None where it is empty."""
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return None
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
+
+
+def _number(where: str, name: str, cell: Any) -> float:
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        msg = f"{where}: {name} is a finite number; got {cell!r}."
+        raise PositionsError(msg)
+    if name in _POSITIVE and number <= 0.0:
+        msg = f"{where}: {name} is above 0; got {number:g}."
+        raise PositionsError(msg)
+    if name == "implied_volatility" and number > _LARGEST_VOLATILITY:
+        msg = f"{where}: implied_volatility is a fraction per year; got {number:g}. Divide by 100."
+        raise PositionsError(msg)
+    return number
