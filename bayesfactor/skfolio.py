@@ -98,7 +98,7 @@ class FactorModelPrior(BasePrior):
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X: Any, y: Any = None, **_: Any) -> "FactorModelPrior":
+    def fit(self, X: Any, y: Any = None, *, factors: Any = None, **_: Any) -> "FactorModelPrior":
         """Fit the model, where there is no tree, and set `return_distribution_`.
 
         Parameters
@@ -107,6 +107,8 @@ class FactorModelPrior(BasePrior):
             Simple returns, fractions; NaN where there is none. With a tree, only its columns are read.
         y : DataFrame or Series (time, factor), optional
             Factor returns. None forms the equal-weight market of X's assets.
+        factors : DataFrame or Series (time, factor), optional
+            The same by scikit-learn's metadata routing, as skfolio's own factor model takes them.
 
         Raises
         ------
@@ -124,7 +126,11 @@ class FactorModelPrior(BasePrior):
             raise RiskError(msg)
         values = skv.validate_data(self, X, ensure_all_finite="allow-nan", dtype="float64")
         names = [str(n) for n in getattr(self, "feature_names_in_", range(values.shape[1]))]
-        self.tree_ = self._fitted(X, values, names, y) if self.tree is None else self.tree
+        self.tree_ = (
+            self._fitted(X, values, names, y if factors is None else factors)
+            if self.tree is None
+            else self.tree
+        )
         s.check_tree(self.tree_, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="FactorModelPrior")
         known = [str(a) for a in self.tree_[s.OBSERVED_DATA][s.ASSET].values]
         if self.tree is not None and not hasattr(self, "feature_names_in_"):

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    allocation,
     case,
     coins,
     dynamics,
@@ -48,9 +49,10 @@ MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[dict[str, Any
     "case": ("Case study: market, style, drivers, horseshoe on real coins", lambda _: case.measure()),
     "coins": ("Observed, latent and hybrid factors on real coins", lambda _: coins.measure()),
     "forecasts": ("One-day VaR and ES of twelve portfolios of real coins", forecasts.measure),
+    "allocation": ("Monthly rebalancing of 28 real coins, 2021 to 2024", allocation.measure),
     "gpu": ("The JAX path", lambda _: gpu.measure()),
 }
-ON_REQUEST = ("case", "coins", "forecasts", "gpu")
+ON_REQUEST = ("allocation", "case", "coins", "forecasts", "gpu")
 PEERS = {"sampling": (tuple(sampling.PEERS), ["nutpie"]), "latent": (latent.PEERS, ["plain", "dfm"])}
 """Of each measurement that has peers: all, and those it is measured against where none is named."""
 
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         "names",
         nargs="*",
         metavar="name",
-        help=f"of {', '.join(MEASURES)}; without any, all but case, coins, forecasts and gpu",
+        help=f"of {', '.join(MEASURES)}; without any, all but {', '.join(ON_REQUEST)}",
     )
     names = [p for known, _ in PEERS.values() for p in known]
     helped = "; ".join(f"{name}: {', '.join(known)}" for name, (known, _) in PEERS.items())

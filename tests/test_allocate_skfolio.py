@@ -17,6 +17,7 @@ from skfolio.optimization import (
     RiskBudgeting,
 )
 from skfolio.prior import EmpiricalPrior
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -154,6 +155,11 @@ def test_missing_returns_and_factors_of_ones_own(returns):
     found = MeanRisk(prior_estimator=prior).fit(late, factors)
     assert found.prior_estimator_.tree_["posterior"].sizes["asset"] == 4
     assert "factor_weights" not in found.prior_estimator_.tree_["constant_data"]
+    with config_context(enable_metadata_routing=True):
+        routed = MeanRisk(prior_estimator=clone(prior).set_fit_request(factors=True)).fit(
+            late, factors=factors
+        )
+    np.testing.assert_array_equal(routed.weights_, found.weights_)
     law = found.prior_estimator_.return_distribution_
     assert law.investable_mask.tolist() == [True, False, True, True, True]
     assert found.weights_[1] == 0.0

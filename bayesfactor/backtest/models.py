@@ -15,7 +15,7 @@ from bayesfactor.laws.blocks import block_rng
 from bayesfactor.model import FactorModel
 from bayesfactor.sampling import Geometry, SampleOptions
 
-__all__ = ["Health", "forecast_days", "model_block"]
+__all__ = ["Health", "forecast_days", "health_of", "model_block"]
 
 
 _LOG_SCORE: Final = 2**30
@@ -82,7 +82,7 @@ def model_block(
             law = law.advance(row, factor, last)
         found = Predictions(law.moments(1), labels, entropy, law)
         out.put(day, forecast_days(found, weights[day][:, order], realised[day], levels, samples, day))
-    return out, _health(tree)
+    return out, health_of(tree)
 
 
 def forecast_days(
@@ -110,7 +110,7 @@ def forecast_days(
     return out
 
 
-def _health(tree: xr.DataTree) -> Health:
+def health_of(tree: xr.DataTree) -> Health:
     """Return the worst R-hat and ESS over parameters, and the divergences."""
     from arviz_stats.base.array import array_stats
 

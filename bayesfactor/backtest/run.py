@@ -27,7 +27,7 @@ from bayesfactor.sampling import Geometry, SampleOptions
 from bayesfactor.scoring.contract import PORTFOLIO
 from bayesfactor.scoring.sampling import BAD_RHAT, sampling
 
-__all__ = ["backtest"]
+__all__ = ["CHAPTER", "backtest", "key_of", "progress", "seeded"]
 
 CHAPTER: Final = 6
 """Refits that share what the first of them found out about its sampling."""
@@ -178,7 +178,7 @@ def backtest(
         part = panel.isel({s.TIME: slice(low, first + b - 1)})
         return Task(
             name, chosen[name], part, first + a - low, weights[a:b], realised[a:b], at,
-            _seeded(chosen[name], options), _key(entropy, name, refit), samples,
+            seeded(chosen[name], options), key_of(entropy, name, refit), samples,
             first + b if expanding else window,
         )  # fmt: skip
 
@@ -187,7 +187,7 @@ def backtest(
         ledger.write(list(chosen).index(name), refit, days, *done[:2])
 
     jobs = [(name, r) for name in chosen for r in range(len(starts))]
-    with _progress(progressbar, len(jobs)) as report:
+    with progress(progressbar, len(jobs)) as report:
         _run_all(jobs, list(chosen), task, keep, ledger, executor, report)
     result = ledger.result()
     _warn(result)
@@ -299,7 +299,7 @@ def _realised(panel: xr.Dataset, weights: np.ndarray, days: range) -> np.ndarray
     return np.where(np.abs(own).sum(axis=2) > 0.0, earned, np.nan)
 
 
-def _seeded(model: FactorModel | None, options: SampleOptions) -> SampleOptions:
+def seeded(model: FactorModel | None, options: SampleOptions) -> SampleOptions:
     """Return the options of one model: what its card says of the sampler, sizes apart."""
     own = (
         {}
@@ -309,7 +309,7 @@ def _seeded(model: FactorModel | None, options: SampleOptions) -> SampleOptions:
     return replace(options, **own)
 
 
-def _key(entropy: int, name: str, refit: int) -> int:
+def key_of(entropy: int, name: str, refit: int) -> int:
     """Return the entropy of one refit of one model: the same whatever else is in the backtest."""
     of_name = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     sequence = np.random.SeedSequence(entropy, spawn_key=(of_name, refit))
@@ -340,7 +340,7 @@ def _signature(
 
 
 @contextmanager
-def _progress(shown: bool, total: int) -> Iterator[Any]:  # noqa: FBT001
+def progress(shown: bool, total: int) -> Iterator[Any]:  # noqa: FBT001
     """Show one line: refits done, of how many, and what the last one was of."""
     if not shown:
         yield lambda _: None
