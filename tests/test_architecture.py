@@ -61,7 +61,8 @@ ROOMS = {
     "plots": Room("plots", "scoring stress risk diagnose laws ground"),
     "report": Room(
         "report",
-        "plots allocate stress scoring sensitivity risk positions compare adequacy diagnose forecast keep laws ground",
+        "plots attribution allocate stress scoring sensitivity risk positions compare adequacy diagnose forecast keep "
+        "laws ground",
     ),
     # --- the conductors: they may call every verb; no room calls them ---
     "conductors": Room("cli demo backtest choose wrappers skfolio", "*", knows_sampler=True),

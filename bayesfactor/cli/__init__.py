@@ -5,9 +5,11 @@ Nothing heavy is imported before a command runs, and whatever is written is writ
 
 from bayesfactor.cli.backtest_command import backtest
 from bayesfactor.cli.commands import app, main
+from bayesfactor.cli.report_command import report
 from bayesfactor.cli.sensitivity_command import sensitivity
 
 __all__ = ["app", "main"]
 
 app.command()(backtest)
+app.command()(report)
 app.command()(sensitivity)

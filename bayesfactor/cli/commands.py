@@ -323,44 +323,6 @@ def risk(
 
 
 @app.command()
-def report(
-    *,
-    path: Fit,
-    out: Annotated[Path, typer.Option(help="Where the report goes: .html.")],
-    weights: Weights = "equal",
-    fill_zero: FillZero = False,
-    levels: Levels = "0.95,0.99",
-    horizon: Horizon = 1,
-    value: Annotated[float | None, typer.Option(help="Portfolio value; adds money to percentages.")] = None,
-    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
-    allow_unconverged: Annotated[
-        bool, typer.Option("--allow-unconverged", help="Report a fit whose verdict is 'fail' too.")
-    ] = False,
-    seed: Seed = None,
-) -> None:
-    """Write one HTML file: verdict, risk, contributions, loadings."""
-    from bayesfactor.cli.inputs import check_output, read_levels, read_weights
-    from bayesfactor.keep import load
-    from bayesfactor.report import report as write
-
-    check_output(out, (".html", ".htm"))
-    tree = load(path)
-    held = read_weights(weights, _assets(tree), fill_zero=fill_zero)
-    done = write(
-        tree,
-        held,
-        out,
-        levels=read_levels(levels),
-        horizon=horizon,
-        value=value,
-        title=title,
-        allow_unconverged=allow_unconverged,
-        random_seed=seed,
-    )
-    typer.echo(str(done))
-
-
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("bayesfactor-demo"),
     seed: Annotated[int, typer.Option(help="Another seed is another market.")] = 1,

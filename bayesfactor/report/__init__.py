@@ -1,4 +1,4 @@
-"""Reports: one HTML file each, that a risk manager can read and a regulator can keep.
+"""Reports: one file each, that a risk manager can read and a regulator can keep.
 
 Nothing is loaded from elsewhere when it is opened; every number comes from the tree, its
 diagnosis and its risk Dataset, or from a backtest and its scores.

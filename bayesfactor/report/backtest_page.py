@@ -15,8 +15,8 @@ from bayesfactor.report import backtest_words as words
 from bayesfactor.report import words as w
 from bayesfactor.report.backtest_figures import pit_picture, race_picture, var_pictures
 from bayesfactor.report.backtest_tables import coverage_grids, density_grids, loss_grid, shortfall_grids
-from bayesfactor.report.build import checked_path
 from bayesfactor.report.contest import SIZE, contest
+from bayesfactor.report.inputs import checked_path
 from bayesfactor.scoring import score_backtest
 from bayesfactor.scoring.contract import MODEL, PORTFOLIO, check_backtest, level_position
 from bayesfactor.scoring.sampling import sampling

@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.report import words as w
+from bayesfactor.report.content import Banner, Card
 from bayesfactor.report.contest import (
     COVERAGE_TESTS,
     FEW,
@@ -14,8 +15,6 @@ from bayesfactor.report.contest import (
     Contest,
     rejections,
 )
-from bayesfactor.report.page import Banner
-from bayesfactor.report.tables import Card
 from bayesfactor.scoring.contract import MODEL, PORTFOLIO
 from bayesfactor.scoring.sampling import BAD_RHAT, Sampling
 

@@ -1,30 +1,43 @@
 """`report`: refusals first, then the numbers, then one file written whole or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.diagnose import diagnose
-from bayesfactor.errors import ConvergenceError, MissingFileError, RiskError, SchemaError
+from bayesfactor.errors import SchemaError
+from bayesfactor.forecast import Predictions, predict
 from bayesfactor.keep import written_whole
 from bayesfactor.laws.blocks import Seed, root_entropy
-from bayesfactor.report.figures import loadings_picture, tails_picture
-from bayesfactor.report.page import banners, page
+from bayesfactor.report import inputs, render
+from bayesfactor.report.content import Document
+from bayesfactor.report.page import Subject, held_weights, page
+from bayesfactor.report.section_active import active_risk
+from bayesfactor.report.section_stress import check_stress, sensitivity_section
+from bayesfactor.report.side_by_side import side_by_side
 from bayesfactor.risk import decompose_risk
+from bayesfactor.risk.weights import weights_for
 
-__all__ = ["checked_path", "report"]
+__all__ = ["report"]
 
-_SUFFIXES: Final = (".html", ".htm")
-_VERDICTS: Final = ("ok", "warn", "fail")
-_DIGESTS: Final = ("card_digest", "returns_digest", "factors_digest")
+
+@dataclass(frozen=True)
+class _Asked:
+    """How risk is computed where it is not given."""
+
+    weights: Any
+    levels: Sequence[float]
+    horizon: int
+    entropy: int
+    allow_unconverged: bool
 
 
 def report(
-    tree: xr.DataTree,
+    tree: xr.DataTree | Mapping[str, xr.DataTree],
     weights: Any,
     path: str | Path,
     *,
@@ -32,26 +45,35 @@ def report(
     horizon: int = 1,
     value: float | None = None,
     title: str | None = None,
+    benchmark: Any = None,
+    stress: xr.Dataset | None = None,
+    backtest: xr.Dataset | None = None,
+    sensitivity: Any = None,
+    risk: xr.Dataset | Mapping[str, xr.Dataset] | None = None,
+    diagnosis: xr.Dataset | Mapping[str, xr.Dataset] | None = None,
+    format: str | None = None,  # noqa: A002 - the word that everybody looks for
+    export: str | Path | None = None,
     allow_unconverged: bool = False,
     random_seed: Seed = None,
-    risk: xr.Dataset | None = None,
-    diagnosis: xr.Dataset | None = None,
 ) -> Path:
-    """Write one HTML file about a fit and the risk of a portfolio, for a reader who was not there.
+    """Write one file about a fit and the risk of a portfolio, for a reader who was not there.
 
-    The verdict on the fit comes first, then the model, the risk and where it comes from, the
-    loadings, a check of the tails, and what is needed to compute it all again. The file is
-    self-contained: nothing is loaded from elsewhere when it is opened.
+    The verdict on the fit comes first, then the model, the risk and where it comes from, exposures, what
+    else is given, the loadings, checks, and what is needed to compute it all again. The file is
+    self-contained: nothing is loaded from elsewhere when it is opened. Several fits by name give a page
+    that holds them side by side.
 
     Parameters
     ----------
-    tree : DataTree
-        From `bf.fit`.
+    tree : DataTree, or mapping of str to DataTree
+        From `bf.fit`; two or more fits of the same assets are compared, the first is what the others are
+        held against.
     weights : mapping, Series or DataArray (asset)
         Fractions of the portfolio's value, as `bf.decompose_risk` takes them; ignored where
         `risk` is given.
     path : str or Path
-        Ends in `.html` or `.htm`. What stood there before is replaced once the new file is whole.
+        Ends in `.html` or `.htm`, or in `.md` for Markdown. What stood there before is replaced once the new
+        file is whole.
     levels : sequence of float
         Confidence levels of VaR and ES; contributions are shown at the highest.
     horizon : int
@@ -60,15 +82,28 @@ def report(
         Portfolio value; where given, risk is shown in money as well.
     title : str, optional
         Heading of the page.
+    benchmark : mapping, Series or DataArray (asset), optional
+        Weights of a benchmark: adds tracking error and where active risk comes from.
+    stress : Dataset, optional
+        From `bf.stress` on this tree: adds the scenarios.
+    backtest : Dataset, optional
+        From `bf.backtest`: adds its result in short; `bf.report_backtest` shows all of it.
+    sensitivity : DataFrame or Dataset, optional
+        From `bf.prior_sensitivity`: adds how far the prior sets the risk numbers.
+    risk : Dataset, or mapping of str to Dataset, optional
+        From `bf.decompose_risk` on this tree; computed where not given. Its levels, horizon and
+        value are then those of the report.
+    diagnosis : Dataset, or mapping of str to Dataset, optional
+        From `bf.diagnose` on this tree; computed where not given.
+    format : {"html", "markdown"}, optional
+        What the suffix of `path` says where not given. Markdown describes pictures in words.
+    export : str or Path, optional
+        A folder: every table is written there too, with numbers and not words, as CSV and, where pyarrow is
+        installed, as Parquet; `index.csv` names them. Risk is in fractions of value.
     allow_unconverged : bool
         Write the report of a fit whose verdict is `fail`, under a red banner.
     random_seed : int, Generator or SeedSequence, optional
         Reproduces the simulated scenarios.
-    risk : Dataset, optional
-        From `bf.decompose_risk` on this tree; computed where not given. Its levels, horizon and
-        value are then those of the report.
-    diagnosis : Dataset, optional
-        From `bf.diagnose` on this tree; computed where not given.
 
     Returns
     -------
@@ -81,84 +116,109 @@ def report(
     MissingFileError
         If the folder does not exist.
     SchemaError
-        If the tree, the risk, the diagnosis or the suffix is not what is needed.
+        If the tree, the risk, the diagnosis, the format or the suffix is not what is needed.
     RiskError
-        If `value` is not positive, `risk` belongs to another fit, or `bf.decompose_risk` refuses.
+        If `value` is not positive, `risk` or `stress` belongs to another fit, or `bf.decompose_risk` refuses.
     WeightsError
-        If the weights do not match the assets.
+        If the weights, or the benchmark's, do not match the assets.
 
     Examples
     --------
     >>> bf.report(tree, {"BTC": 0.6, "ETH": 0.4}, "risk.html", value=1e6)  # doctest: +SKIP
+    >>> bf.report({"static": tree, "garch": other}, weights, "both.html", export="tables")  # doctest: +SKIP
     """
-    path = checked_path(path)
-    s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="report")
-    if value is not None and not (np.isfinite(value) and value > 0):
-        msg = f"value is the positive worth of the portfolio; got {value!r}."
-        raise RiskError(msg)
-    if risk is not None:
-        _check_risk(risk, tree)
-    diagnosis = diagnose(tree) if diagnosis is None else diagnosis
-    _check_verdict(diagnosis, allow_unconverged=allow_unconverged)
-    entropy = root_entropy(random_seed)
-    if risk is None:
-        risk = decompose_risk(tree, weights, levels=levels, horizon=horizon, random_seed=entropy)
-    worth = float(risk.attrs.get("value", 1.0))
-    fractions = (risk / worth).assign_attrs(risk.attrs)
-    html = page(
-        tree,
-        fractions,
-        diagnosis,
-        value=value if value is not None else (worth if worth != 1.0 else None),
-        title=title,
-        loadings=loadings_picture(tree, fractions["weight"]),
-        tails=tails_picture(tree, entropy),
-        entropy=entropy,
-    )
+    kind = inputs.format_of(path, format)
+    path = inputs.checked_path(path, markdown=True)
+    folder = None if export is None else inputs.checked_folder(export)
+    inputs.check_value(value)
+    asked = _Asked(weights, levels, horizon, root_entropy(random_seed), allow_unconverged)
+    if isinstance(tree, Mapping) and not isinstance(tree, xr.DataTree):
+        _refuse_for_many(benchmark=benchmark, stress=stress, sensitivity=sensitivity)
+        subjects = _subjects(tree, risk, diagnosis, asked)
+        document = side_by_side(subjects, value=value, title=title, entropy=asked.entropy, backtest=backtest)
+    else:
+        document = _single(
+            tree, asked, risk, diagnosis, benchmark, stress, sensitivity,
+            {"value": value, "title": title, "backtest": backtest},
+        )  # fmt: skip
+    text = render.markdown(document) if kind == "markdown" else render.html(document)
     with written_whole(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
+    if folder is not None:
+        render.export_tables(document, folder)
     return path
 
 
-def checked_path(path: str | Path) -> Path:
-    """Return where a report goes, or say why it cannot."""
-    path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
-        msg = f"a report is HTML and its name ends in .html; got {path.name!r}."
-        raise SchemaError(msg)
-    if not path.parent.is_dir():
-        msg = f"the folder {str(path.parent)!r} does not exist; make it first."
-        raise MissingFileError(msg)
-    if path.is_dir():
-        msg = f"{str(path)!r} is a folder; give the name of a file."
-        raise SchemaError(msg)
-    return path
+def _single(
+    tree: xr.DataTree, asked: _Asked, risk: Any, diagnosis: Any, benchmark: Any, stress: Any,
+    sensitivity: Any, options: dict[str, Any],
+) -> Document:  # fmt: skip
+    """Return the report on one fit."""
+    s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="report")
+    if risk is not None:
+        inputs.check_risk(risk, tree)
+    scenarios = None if stress is None else check_stress(stress, tree)
+    if sensitivity is not None:
+        sensitivity_section(sensitivity)
+    if benchmark is not None:
+        weights_for(benchmark, tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values)
+    worth = float(risk.attrs.get("value", 1.0)) if risk is not None else 1.0
+    subject = _subject(tree, asked, risk, diagnosis)
+    active = None
+    if benchmark is not None:
+        held = held_weights(subject.risk)
+        active = active_risk(subject.found, held, benchmark, subject.risk)
+    if options["value"] is None and worth != 1.0:
+        options["value"] = worth
+    subject = Subject(tree, subject.found, subject.risk, subject.diagnosis, active, scenarios)
+    return page(subject, entropy=asked.entropy, sensitivity=sensitivity, **options)
 
 
-def _check_risk(risk: xr.Dataset, tree: xr.DataTree) -> None:
-    if isinstance(risk, xr.Dataset) and risk.attrs.get("compounding"):
-        msg = "a report shows intervals, which risk with compounding=True has none of; decompose without."
-        raise RiskError(msg)
-    if not isinstance(risk, xr.Dataset) or "es_contribution_posterior" not in risk:
-        msg = f"risk is the Dataset that bf.decompose_risk returns; got {type(risk).__name__}."
-        raise SchemaError(msg)
-    other = [d for d in _DIGESTS if d in risk.attrs and risk.attrs[d] != tree.attrs.get(d)]
-    if other or not np.array_equal(risk[s.ASSET].values, tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values):
-        what = ", ".join(other) or "the assets"
-        msg = f"risk was computed from another fit: {what} differ. Call bf.decompose_risk on this tree."
-        raise RiskError(msg)
-
-
-def _check_verdict(diagnosis: xr.Dataset, *, allow_unconverged: bool) -> None:
-    verdict = diagnosis.attrs.get("verdict") if isinstance(diagnosis, xr.Dataset) else None
-    if verdict not in _VERDICTS:
-        msg = f"diagnosis is the Dataset that bf.diagnose returns; its verdict is {verdict!r}."
-        raise SchemaError(msg)
-    if verdict == "fail" and not allow_unconverged:
-        banner = banners(diagnosis)[0]
-        msg = (
-            f"this fit has not converged and its risk is not to be reported: {'; '.join(banner.reasons)}. "
-            f"Remedy: {'; '.join(banner.remedies) or 'fit again with more draws'}. "
-            "allow_unconverged=True writes it all the same, under a red banner."
+def _subject(tree: xr.DataTree, asked: _Asked, risk: Any, diagnosis: Any, name: str = "") -> Subject:
+    """Compute what was not given, the verdict before the risk."""
+    diagnosis = diagnose(tree) if diagnosis is None else diagnosis
+    inputs.check_verdict(diagnosis, allow_unconverged=asked.allow_unconverged, name=name)
+    if risk is None:
+        risk = decompose_risk(
+            tree, asked.weights, levels=asked.levels, horizon=asked.horizon, random_seed=asked.entropy
         )
-        raise ConvergenceError(msg)
+    fractions = (risk / float(risk.attrs.get("value", 1.0))).assign_attrs(risk.attrs)
+    return Subject(tree, _predictions(tree, risk), fractions, diagnosis)
+
+
+def _predictions(tree: xr.DataTree, risk: xr.Dataset) -> Predictions:
+    """Return the law whose scenarios are those of the risk."""
+    seed = int(risk.attrs.get("random_seed", 0))
+    return predict(tree, int(risk.attrs.get("horizon", 1)), random_seed=seed)
+
+
+def _subjects(
+    trees: Mapping[str, xr.DataTree], risk: Any, diagnosis: Any, asked: _Asked
+) -> dict[str, Subject]:
+    """Return every fit by name."""
+    if len(trees) < 2:
+        msg = f"a comparison holds at least two fits by name; got {len(trees)}. Give the tree itself for one."
+        raise SchemaError(msg)
+    risk, diagnosis = risk or {}, diagnosis or {}
+    for name, given in (("risk", risk), ("diagnosis", diagnosis)):
+        if not isinstance(given, Mapping) or isinstance(given, xr.Dataset) or not set(given) <= set(trees):
+            msg = f"with several fits, {name} is a mapping of their names, {', '.join(map(str, trees))}."
+            raise SchemaError(msg)
+    for name, tree in trees.items():
+        s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="report")
+        if name in risk:
+            inputs.check_risk(risk[name], tree)
+    return {
+        str(name): _subject(tree, asked, risk.get(name), diagnosis.get(name), str(name))
+        for name, tree in trees.items()
+    }
+
+
+def _refuse_for_many(**given: Any) -> None:
+    names = [name for name, what in given.items() if what is not None]
+    if names:
+        msg = (
+            f"{' and '.join(names)} belong to one fit; a comparison of several shows none. "
+            "Write a report of each fit for it."
+        )
+        raise SchemaError(msg)

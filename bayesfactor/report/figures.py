@@ -53,8 +53,11 @@ class Picture:
     width: float
 
 
-def loadings_picture(tree: xr.DataTree, weight: xr.DataArray) -> Picture | None:
-    """Return the forest of loadings, of the largest positions where there are many; None without factors."""
+def loadings_picture(tree: xr.DataTree, weight: xr.DataArray, name: str = "loadings") -> Picture | None:
+    """Return the forest of loadings, of the largest positions where there are many; None without factors.
+
+    `name` is that of no other picture of the page.
+    """
     post = tree[s.POSTERIOR]
     observed = post.sizes.get(s.FACTOR, 0) if s.LOADINGS in post else 0
     n = observed + (post.sizes[s.LATENT] if s.LATENT_LOADINGS in post else 0)
@@ -78,7 +81,7 @@ def loadings_picture(tree: xr.DataTree, weight: xr.DataArray) -> Picture | None:
         f"Forest plot of the loadings of {len(names)} assets on {n} factors, grouped by sector, with 94 % "
         "intervals."
     )
-    return drawn(draw, size, "loadings", alt)
+    return drawn(draw, size, name, alt)
 
 
 def tails_picture(tree: xr.DataTree, random_seed: int) -> Picture | None:

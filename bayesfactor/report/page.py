@@ -1,260 +1,147 @@
-"""The page in words: what each part of the template says, for a reader who knows risk, not Bayes."""
+"""The report on one fit and one portfolio: which sections it has, in which order."""
 
-import json
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.plots.breakdown import measure_name
+from bayesfactor.forecast import Predictions
 from bayesfactor.report import words as w
-from bayesfactor.report.figures import MOST_ASSETS, Picture
-from bayesfactor.report.tables import INTERVAL, contribution_tables, key_figures
+from bayesfactor.report.content import INTERVAL, Block, Document, Drawing, Section, Words
+from bayesfactor.report.figures import MOST_ASSETS, loadings_picture, tails_picture
+from bayesfactor.report.section_active import Active, active_section
+from bayesfactor.report.section_backtest import backtest_section
+from bayesfactor.report.section_diagnostics import diagnostics_section
+from bayesfactor.report.section_model import (
+    banners,
+    cadence_of,
+    model_section,
+    stamps,
+    versions_section,
+    years_of,
+)
+from bayesfactor.report.section_risk import contributions_section, exposures_section, risk_section
+from bayesfactor.report.section_stress import sensitivity_section, stress_section
+from bayesfactor.report.section_systematic import systematic_section
 
-__all__ = ["Banner", "banners", "page"]
+__all__ = ["Subject", "held_weights", "loadings_section", "page", "script", "written"]
 
-_HERE: Final = Path(__file__).parent
-_HEADLINES: Final = {
-    "ok": "Sampling has converged: the numbers below can be used",
-    "warn": "Sampling is good enough to read, with care",
-    "fail": "Sampling failed: the numbers below must not be used",
-}
-_ADEQUACY: Final = {
-    "ok": "The model describes these data, as far as the checks can see",
-    "warn": "The model misses some features of these data",
-}
+_MOST_LISTED: Final = 200
+"""Weights that the script of a report spells out."""
 
 
 @dataclass(frozen=True)
-class Banner:
-    """A coloured box at the top; `css` is ok, warn or fail."""
+class Subject:
+    """A fit, the risk of a portfolio in fractions of its value, and what else is known about it."""
 
-    name: str
-    css: str
-    word: str
-    headline: str
-    reasons: tuple[str, ...]
-    remedies: tuple[str, ...] = ()
+    tree: xr.DataTree
+    found: Predictions
+    risk: xr.Dataset
+    diagnosis: xr.Dataset
+    active: Active | None = None
+    stress: xr.Dataset | None = None
 
 
-def banners(diagnosis: xr.Dataset) -> list[Banner]:
-    """Return what stands first: the verdict on the sampling, then that on the model."""
-    attrs = diagnosis.attrs
-    verdict, adequacy = str(attrs["verdict"]), str(attrs.get("adequacy", ""))
-    found = [
-        Banner(
-            "verdict",
-            verdict,
-            verdict,
-            _HEADLINES[verdict],
-            _lines(attrs.get("reasons")),
-            _lines(attrs.get("remedies")),
-        )
-    ]
-    if adequacy in _ADEQUACY:
-        found.append(
-            Banner("adequacy", adequacy, adequacy, _ADEQUACY[adequacy], _lines(attrs.get("adequacy_reasons")))
-        )
-    return found
+def held_weights(risk: xr.Dataset) -> np.ndarray:
+    """Return what is held of each asset, options by their delta, in the order of the panel."""
+    name = "delta_weight" if "delta_weight" in risk.coords else "weight"
+    held: np.ndarray = risk[name].values.astype(float)
+    return held
 
 
 def page(
-    tree: xr.DataTree,
-    risk: xr.Dataset,
-    diagnosis: xr.Dataset,
+    subject: Subject,
     *,
     value: float | None,
     title: str | None,
-    loadings: Picture | None,
-    tails: Picture | None,
     entropy: int,
-) -> str:
-    """Return the HTML; `risk` is in fractions of the portfolio's value."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    card = _card(tree)
-    over = w.per_horizon(int(risk.attrs.get("horizon", 1)), _years(tree))
+    backtest: xr.Dataset | None = None,
+    sensitivity: Any = None,
+) -> Document:
+    """Return the report, section by section."""
+    tree, risk, found = subject.tree, subject.risk, subject.found
+    over = w.per_horizon(int(risk.attrs.get("horizon", 1)), years_of(tree))
+    weights, level = held_weights(risk), float(risk[s.LEVEL].max())
+    sections = [
+        model_section(tree, risk),
+        risk_section(risk, found, weights, over, value),
+        contributions_section(risk, value),
+        exposures_section(risk, found, weights),
+        active_section(subject.active, level, value) if subject.active is not None else None,
+        stress_section(subject.stress, value) if subject.stress is not None else None,
+        sensitivity_section(sensitivity) if sensitivity is not None else None,
+        loadings_section(tree, risk),
+        systematic_section(tree, weights, cadence_of(tree)),
+        backtest_section(backtest) if backtest is not None else None,
+        _tails(tree, entropy),
+        diagnostics_section(tree, subject.diagnosis),
+        versions_section({"": tree}, entropy, script("tree", risk, value, entropy)),
+    ]
+    held = int((weights != 0).sum())
     name = str(tree.attrs.get("title") or tree.attrs.get("model", ""))
-    held = int((risk["weight"] != 0).sum())
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    return Document(
+        title or "Portfolio risk report",
+        f"{w.count(held, 'position')} · {name} · data to {stamps(tree)[-1]}",
+        tuple(banners(subject.diagnosis)),
+        tuple(section for section in sections if section is not None),
+        written(),
     )
-    html: str = environment.get_template("template.html.j2").render(
-        title=title or "Portfolio risk report",
-        subtitle=f"{w.count(held, 'position')} · {name} · data to {_stamps(tree)[-1]}",
-        style=(_HERE / "style.css").read_text(encoding="utf-8"),
-        banners=banners(diagnosis),
-        why=card.get("why", ""),
-        facts=_facts(tree, risk),
-        over=over,
-        risk_words=_risk_words(risk, over),
-        cards=key_figures(risk, value),
-        interval_words=_interval_words(risk),
-        contribution_words=_contribution_words(risk),
-        tables=contribution_tables(risk, value),
-        loadings=loadings,
-        loadings_words=_loadings_words(risk.sizes[s.ASSET]),
-        tails=tails,
-        versions=_versions(tree, entropy),
-        card=tree.attrs.get("card", ""),
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )
-    return html
 
 
-def _lines(text: Any) -> tuple[str, ...]:
-    return tuple(line.strip() for line in str(text or "").splitlines() if line.strip())
+def written() -> str:
+    """Return the last line of a page."""
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"Written by bayesfactor on {now}. Estimates of a statistical model, not a promise and not advice."
 
 
-def _card(tree: xr.DataTree) -> dict[str, Any]:
-    try:
-        return tomllib.loads(str(tree.attrs.get("card", "")))
-    except tomllib.TOMLDecodeError:
-        return {}
-
-
-def _years(tree: xr.DataTree) -> float:
-    return float(tree[s.OBSERVED_DATA].attrs.get("periods_per_year", 365))
-
-
-def _stamps(tree: xr.DataTree) -> list[str]:
-    """Return the first and last stamp; midnight is left out."""
-    stamps = tree[s.OBSERVED_DATA].to_dataset()[s.TIME].values
-    if stamps.dtype.kind != "M":
-        return [str(stamps[0]), str(stamps[-1])]
-    unit = "D" if (stamps == stamps.astype("datetime64[D]")).all() else "m"
-    return [str(t.astype(f"datetime64[{unit}]")).replace("T", " ") for t in (stamps[0], stamps[-1])]
-
-
-def _facts(tree: xr.DataTree, risk: xr.Dataset) -> list[tuple[str, str]]:
-    attrs = tree.attrs
-    obs, const, post = (tree[g].to_dataset() for g in (s.OBSERVED_DATA, s.CONSTANT_DATA, s.POSTERIOR))
-    first, last = _stamps(tree)
-    groups, sizes = np.unique(obs[s.GROUP].values.astype(str), return_counts=True)
-    trimmed = str(obs.attrs.get("trimmed", ""))
-    missing = float(np.isnan(obs[s.RETURNS].values).mean())
-    weight = risk["weight"].values
-    long, short, net = (
-        w.percent(float(part.sum())) for part in (weight[weight > 0], weight[weight < 0], weight)
-    )
-    draws = f"{w.count(post.sizes[s.CHAIN], 'chain')} of {w.count(post.sizes[s.DRAW], 'draw')} each"
-    if "tune" in attrs:
-        draws += f", after {w.count(int(attrs['tune']), 'step')} of warm-up"
-    method = str(attrs.get("method", "nuts"))
-    sampler = {"nuts": "NUTS", "numpyro": "NUTS (numpyro)"}.get(method, f"{method} (approximate)")
-    facts = [
-        ("Model", f"{attrs.get('model', '')}: {attrs.get('title', '')}"),
-        ("Structure", str(attrs.get("structure", ""))),
-        ("Changed from the card", str(attrs.get("overrides", ""))),
-        ("Estimation window", f"{first} to {last}, {w.count(obs.sizes[s.TIME], w.cadence(_years(tree)))}"),
-        ("Trimmed", trimmed if any(c in "123456789" for c in trimmed) else ""),
-        (
-            "Assets",
-            f"{obs.sizes[s.ASSET]}: {', '.join(f'{g} ({n})' for g, n in zip(groups, sizes, strict=True))}",
-        ),
-        ("Missing returns", w.percent(missing)),
-        ("Factors", _factors(const) or "none observed"),
-        *_latent(post),
-        ("Draws", draws),
-        ("Sampler", sampler),
-        ("Random seed of the fit", str(attrs.get("random_seed", ""))),
-        ("Portfolio", f"long {long}, short {short}, net {net}"),
-    ]
-    return [(name, text) for name, text in facts if text]
-
-
-def _factors(const: xr.Dataset) -> str:
-    names = const[s.FACTOR].values.astype(str)
-    families = const[s.FAMILY].values.astype(str) if s.FAMILY in const.coords else names
-    parts = []
-    for family in dict.fromkeys(families):
-        own = [n for n, f in zip(names, families, strict=True) if f == family]
-        parts.append(family if own == [family] else f"{', '.join(own)} ({family})")
-    return "; ".join(parts)
-
-
-def _latent(post: xr.Dataset) -> list[tuple[str, str]]:
-    """Return each latent factor with the assets it loads on."""
-    if "loads_on" not in post.coords:
-        return []
-    return [
-        (f"Factor {n}", f"loads on {a}")
-        for n, a in zip(post[s.LATENT].values, post["loads_on"].values, strict=True)
-    ]
-
-
-def _risk_words(risk: xr.Dataset, over: str) -> str:
-    i = int(risk[s.LEVEL].values.argmax())
-    level = float(risk[s.LEVEL][i])
-    var, es = (w.percent(float(risk[k][i])) for k in ("var", "es"))
+def script(trees: str, risk: xr.Dataset, value: float | None, entropy: int) -> str:
+    """Return Python that writes the same numbers, given the fits."""
+    weight = {str(a): float(v) for a, v in zip(risk[s.ASSET].values, risk["weight"].values, strict=True)}
+    listed: Mapping[str, float] = {k: v for k, v in weight.items() if v != 0.0}
+    assets = "".join(f"    {k!r}: {v!r},\n" for k, v in list(listed.items())[:_MOST_LISTED])
+    if len(listed) > _MOST_LISTED:
+        assets += f"    # and {len(listed) - _MOST_LISTED} more: see the exported table\n"
+    levels = ", ".join(f"{float(v):g}" for v in risk[s.LEVEL].values)
+    money = f", value={value!r}" if value is not None else ""
+    load = 'tree = bf.load("fit.nc")' if trees == "tree" else f"trees = {trees}"
     return (
-        f"Losses are positive. With a probability of {w.plain_percent(1.0 - level)}, the portfolio loses "
-        f"more than {var} of its value over {over} (value at risk); when that happens, it loses {es} on "
-        "average (expected shortfall). Positions are held constant."
+        f"import bayesfactor as bf\n\n{load}\n"
+        f"weights = {{\n{assets}}}  # 0 for all other assets\n"
+        'weights = {str(a): weights.get(str(a), 0.0) for a in tree["observed_data"]["asset"].values}\n'
+        f'bf.report({"tree" if trees == "tree" else "trees"}, weights, "report.html", levels=({levels},), '
+        f"horizon={int(risk.attrs.get('horizon', 1))}{money}, random_seed={entropy})\n"
     )
 
 
-def _interval_words(risk: xr.Dataset) -> str:
-    scenarios = w.count(float(risk.attrs.get("scenarios", 0)), "scenario")
-    floored = float(risk.attrs.get("floored_share", 0.0))
-    floor = (
-        f" A simulated return below {w.percent(-1.0, 0)} was set to it in {w.percent(floored, 4)} of cases."
-        if floored > 0
-        else ""
-    )
-    return (
-        "Each number averages over all that the model does not know about its own parameters. Its "
-        f"{w.plain_percent(INTERVAL)} interval shows how far it would move if they were known; the Monte "
-        f"Carlo error is what {scenarios} leave open.{floor}{_volatility_caution(risk)}"
-    )
-
-
-def _volatility_caution(risk: xr.Dataset) -> str:
-    share = float(risk.attrs.get("volatility_share_of_barely_finite_variances", 0.0))
-    if share <= 0.25:
-        return ""
-    return (
-        f" Caution: {w.percent(share, 0)} of the variance comes from coins whose residuals have such fat "
-        "tails that a variance barely exists. Read value at risk and expected shortfall instead."
-    )
-
-
-def _contribution_words(risk: xr.Dataset) -> str:
-    name = measure_name("es", float(risk[s.LEVEL].values.max()))
-    return (
-        "Contributions add up to the total. A negative one lowers the risk: it hedges. Rows are sorted by "
-        f"their share of {name}; bars draw that share, the line across a bar its "
-        f"{w.plain_percent(INTERVAL)} interval."
-    )
-
-
-def _loadings_words(n_assets: int) -> str:
-    some = f" The {MOST_ASSETS} largest positions are drawn." if n_assets > MOST_ASSETS else ""
-    return (
+def loadings_section(tree: xr.DataTree, risk: xr.Dataset, name: str = "loadings") -> Section | None:
+    """Return the forest of loadings; None for a model without factors. `name` is that of no other picture."""
+    picture = loadings_picture(tree, risk["weight"], name)
+    if picture is None:
+        return None
+    some = f" The {MOST_ASSETS} largest positions are drawn." if risk.sizes[s.ASSET] > MOST_ASSETS else ""
+    words = (
         "A loading of 1.2 on a factor that is a portfolio means that the asset moves 1.2 % when the factor "
         "moves 1 %; for other drivers it is the move per standard deviation of surprise. Dots are medians, "
         "thick lines hold half of the posterior, thin lines 94 %, dashed lines are the mean of the group."
         f"{some}"
     )
+    title = "Loadings: how strongly each asset follows each factor"
+    return Section("loadings", title, (Words(words), Drawing("Loadings", picture)), "Loadings")
 
 
-def _versions(tree: xr.DataTree, entropy: int) -> list[tuple[str, str]]:
-    attrs = tree.attrs
-    try:
-        packages = json.loads(attrs.get("versions", "{}"))
-    except json.JSONDecodeError:
-        packages = {}
-    facts = [
-        *((str(k), str(v)) for k, v in packages.items()),
-        ("schema", str(attrs.get("schema_version", ""))),
-        ("model card", str(attrs.get("card_digest", ""))),
-        ("returns", str(attrs.get("returns_digest", ""))),
-        ("factors", str(attrs.get("factors_digest", ""))),
-        ("random seed of this report", str(entropy)),
-    ]
-    return [(name, text) for name, text in facts if text]
+def _tails(tree: xr.DataTree, entropy: int) -> Section:
+    picture = tails_picture(tree, entropy)
+    blocks: tuple[Block, ...] = (Words("There are too few returns in the window to tell."),)
+    if picture is not None:
+        words = (
+            "Marks are observed; the shaded band is where the model expects them. Marks to the right of the "
+            "band mean more extreme returns than the model allows, so its tail risk is too small; marks to "
+            f"the left mean that it is too cautious. The band holds {w.plain_percent(INTERVAL)}."
+        )
+        blocks = (Words(words), Drawing("Tail check", picture))
+    title = "Tail check: are extreme returns as frequent as the model says?"
+    return Section("tails", title, blocks, "Tail check")

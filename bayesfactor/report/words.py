@@ -5,6 +5,7 @@ from typing import Final
 
 __all__ = [
     "cadence",
+    "chance",
     "count",
     "interval",
     "money",
@@ -13,9 +14,12 @@ __all__ = [
     "per_horizon",
     "percent",
     "plain_percent",
+    "significant",
+    "span",
 ]
 
 NONE: Final = "n/a"
+INFINITE: Final = "infinite"
 _MINUS: Final = "\N{MINUS SIGN}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
 _CADENCE: Final = {365: "day", 365.25: "day", 252: "trading day", 52: "week", 12: "month", 8760: "hour"}
@@ -28,7 +32,12 @@ def _signed(text: str) -> str:
 
 def percent(x: float, decimals: int = 2) -> str:
     """Return a fraction as a percentage, `12.34 %`."""
-    return f"{_signed(f'{100 * x:,.{decimals}f}')}{_THIN}%" if math.isfinite(x) else NONE
+    return f"{_signed(f'{100 * x:,.{decimals}f}')}{_THIN}%" if math.isfinite(x) else _unbounded(x)
+
+
+def _unbounded(x: float) -> str:
+    """Return what is no finite number in words: a loss without a mean is infinite, not unknown."""
+    return NONE if math.isnan(x) else INFINITE if x > 0 else f"{_MINUS}{INFINITE}"
 
 
 def plain_percent(x: float) -> str:
@@ -41,6 +50,11 @@ def number(x: float, decimals: int = 3) -> str:
     return _signed(f"{x:,.{decimals}f}") if math.isfinite(x) else NONE
 
 
+def significant(x: float, digits: int = 3) -> str:
+    """Return a number to so many digits, whatever its size."""
+    return _signed(f"{x:.{digits}g}") if math.isfinite(x) else _unbounded(x)
+
+
 def p_value(p: float) -> str:
     """Return a p-value to three digits; small ones as a bound."""
     if not math.isfinite(p):
@@ -48,9 +62,16 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.0005 else f"{p:.3f}"
 
 
+def chance(p: float) -> str:
+    """Return a probability in per cent; small ones as a bound."""
+    if not math.isfinite(p):
+        return NONE
+    return f"< 0.01{_THIN}%" if p < 0.0001 else percent(p, 2 if p < 0.1 else 1)
+
+
 def money(x: float, worth: float) -> str:
     """Return an amount with thousands separators; cents only where the whole `worth` is small."""
-    return _signed(f"{x:,.{0 if worth >= 10_000 else 2}f}") if math.isfinite(x) else NONE
+    return _signed(f"{x:,.{0 if worth >= 10_000 else 2}f}") if math.isfinite(x) else _unbounded(x)
 
 
 def interval(low: float, high: float, decimals: int = 2) -> str:
@@ -58,6 +79,13 @@ def interval(low: float, high: float, decimals: int = 2) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return NONE
     return f"{_signed(f'{100 * low:,.{decimals}f}')} to {percent(high, decimals)}"
+
+
+def span(low: float, high: float, decimals: int = 2) -> str:
+    """Return `0.90 to 1.10`, of numbers that are no percentages."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return NONE
+    return f"{number(low, decimals)} to {number(high, decimals)}"
 
 
 def count(n: float, singular: str, plural: str | None = None) -> str:

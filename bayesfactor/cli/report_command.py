@@ -1,0 +1,111 @@
+"""`bayesfactor report`: from fits to one file that others can read."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayesfactor.cli.commands import FillZero, Horizon, Levels, Seed, Weights
+from bayesfactor.errors import BayesFactorError, MissingFileError
+
+__all__ = ["report"]
+
+
+def report(
+    *,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FIT.nc [FIT2.nc ...]", help="A fit; several are shown side by side."),
+    ],
+    out: Annotated[Path, typer.Option(help="Where the report goes: .html or .md.")],
+    weights: Weights = "equal",
+    fill_zero: FillZero = False,
+    levels: Levels = "0.95,0.99",
+    horizon: Horizon = 1,
+    value: Annotated[float | None, typer.Option(help="Portfolio value; adds money to percentages.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Weights of a benchmark, given as --weights; adds active risk.")
+    ] = None,
+    risk: Annotated[
+        Path | None, typer.Option(help="Risk that `risk` saved, instead of computing it; .nc.")
+    ] = None,
+    stress: Annotated[Path | None, typer.Option(help="Stress scenarios that `stress` saved; .nc.")] = None,
+    backtest: Annotated[Path | None, typer.Option(help="A backtest that `backtest` saved; .nc.")] = None,
+    sensitivity: Annotated[Path | None, typer.Option(help="Table of prior sensitivity: .csv or .nc.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Folder for every table, as CSV and, with pyarrow, Parquet.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    allow_unconverged: Annotated[
+        bool, typer.Option("--allow-unconverged", help="Report a fit whose verdict is 'fail' too.")
+    ] = False,
+    seed: Seed = None,
+) -> None:
+    """Write one file: verdict, risk, contributions, exposures, loadings, checks; or two models compared."""
+    from bayesfactor.cli.inputs import check_output, names_of, read_levels, read_weights
+    from bayesfactor.keep import load
+    from bayesfactor.report import report as write
+
+    check_output(out, (".html", ".htm", ".md"))
+    trees = [load(p) for p in paths]
+    names = names_of([str(t.attrs["model"]) for t in trees], paths)
+    assets = [str(a) for a in trees[0]["observed_data"]["asset"].values]
+    held = read_weights(weights, assets, fill_zero=fill_zero)
+    against = None if benchmark is None else read_weights(benchmark, assets, fill_zero=fill_zero)
+    several = len(trees) > 1
+    if several and risk is not None:
+        msg = "--risk is that of one fit; leave it out to compare several."
+        raise BayesFactorError(msg)
+    done = write(
+        dict(zip(names, trees, strict=True)) if several else trees[0],
+        held,
+        out,
+        levels=read_levels(levels),
+        horizon=horizon,
+        value=value,
+        title=title,
+        benchmark=against,
+        stress=_dataset(stress),
+        backtest=_dataset(backtest),
+        sensitivity=_table(sensitivity),
+        risk=_dataset(risk),
+        export=export,
+        allow_unconverged=allow_unconverged,
+        random_seed=seed,
+    )
+    typer.echo(str(done))
+
+
+def _dataset(path: Path | None) -> Any:
+    """Return the Dataset of a file, None where none is named."""
+    if path is None:
+        return None
+    import xarray as xr
+
+    if not path.exists():
+        msg = f"no file at {str(path)!r}."
+        raise MissingFileError(msg)
+    try:
+        if path.suffix == ".zarr":
+            with xr.open_zarr(path, consolidated=False) as opened:
+                return opened.load()
+        return xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:
+        msg = f"{path.name} cannot be read as a Dataset: {error}. Give a file that bf.save wrote."
+        raise BayesFactorError(msg) from error
+
+
+def _table(path: Path | None) -> Any:
+    """Return the table of a CSV, or the Dataset of another file."""
+    if path is None or path.suffix != ".csv":
+        return _dataset(path)
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, index_col=0)
+    except FileNotFoundError as error:
+        msg = f"no file at {str(path)!r}."
+        raise MissingFileError(msg) from error
+    except (ValueError, OSError) as error:
+        msg = f"{path.name} cannot be read as a table: {error}."
+        raise BayesFactorError(msg) from error

@@ -1,0 +1,106 @@
+"""What each part would risk alone: exposures to factors, and standalone volatility, exact per draw.
+
+A factor k alone makes a portfolio with exposure b_k as volatile as |b_k| sd(f_k); an asset alone is the
+portfolio of that one position. Pooled numbers follow the law of total variance, as `Book.volatility`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesfactor import schema as s
+from bayesfactor.forecast import Predictions
+from bayesfactor.laws.blocks import thinned
+from bayesfactor.risk.exact import Book
+
+__all__ = ["Alone", "assets_alone", "factors_alone", "groups_alone"]
+
+_DRAWS = 400
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Parts by themselves; volatilities are over the horizon, of fractions of the portfolio's value.
+
+    Parameters
+    ----------
+    labels : ndarray (part)
+    volatility : ndarray (part)
+        Pooled over draws.
+    draws : ndarray (draw, part)
+        The same given each of some draws.
+    unit : ndarray (part)
+        Volatility of one unit: of the factor itself, or of the asset.
+    exposure : ndarray (part)
+        Mean loading of the portfolio on a factor; weight of an asset or group.
+    exposure_draws : ndarray (draw, part)
+    """
+
+    labels: np.ndarray
+    volatility: np.ndarray
+    draws: np.ndarray
+    unit: np.ndarray
+    exposure: np.ndarray
+    exposure_draws: np.ndarray
+
+
+def factors_alone(found: Predictions, weights: np.ndarray) -> Alone:
+    """Return every factor by itself, then what no factor explains, and drift; `weights` as in the panel.
+
+    Of `specific` and `drift` an exposure has no meaning and is NaN. Given a draw, drift is certain: pooled,
+    its volatility is what is not known about alpha.
+    """
+    m, labels = found.moments, found.labels
+    book = Book(m, np.ascontiguousarray(weights[labels.order]))
+    x, mean = book.exposures, m.factor_mean.sum(axis=1)
+    variance = np.einsum("dhkk->dk", m.factor_covariance)
+    specific = (book.bets**2 * m.specific_variance.sum(axis=1)).sum(axis=1)
+    some = thinned(m.n_draws, _DRAWS)
+    of_factors = np.sqrt((x**2 * variance).mean(axis=0) + (x * mean).var(axis=0))
+    drift = m.horizon * (m.alpha @ book.weights)
+    others, none = np.full(2, np.nan), np.zeros(len(some))
+    return Alone(
+        np.append(labels.factors.astype(str), [s.SPECIFIC, s.DRIFT]),
+        np.append(of_factors, [np.sqrt(specific.mean()), drift.std()]),
+        np.column_stack([np.abs(x[some]) * np.sqrt(variance[some]), np.sqrt(specific[some]), none]),
+        np.append(np.sqrt(variance.mean(axis=0) + mean.var(axis=0)), others),
+        np.append(x.mean(axis=0), others),
+        np.column_stack([x[some], np.full((len(some), 2), np.nan)]),
+    )
+
+
+def assets_alone(found: Predictions, weights: np.ndarray) -> Alone:
+    """Return every asset by itself, in the order of the panel."""
+    one = np.eye(len(weights))
+    unit, draws = _portfolios(found, one)
+    size = np.abs(weights)
+    return Alone(
+        found.labels.assets.astype(str),
+        size * unit,
+        size * draws,
+        unit,
+        weights,
+        np.broadcast_to(weights, draws.shape),
+    )
+
+
+def groups_alone(found: Predictions, weights: np.ndarray) -> Alone:
+    """Return the positions of every group by themselves, groups in order of their names."""
+    groups = found.labels.groups.astype(str)
+    names = np.unique(groups)
+    held = np.stack([np.where(groups == g, weights, 0.0) for g in names])
+    volatility, draws = _portfolios(found, held)
+    net = held.sum(axis=1)
+    nothing = np.full(len(names), np.nan)
+    return Alone(names, volatility, draws, nothing, net, np.broadcast_to(net, draws.shape))
+
+
+def _portfolios(found: Predictions, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return volatility (portfolio), and given each of some draws (draw, portfolio)."""
+    m = found.moments
+    thin = m.take(thinned(m.n_draws, _DRAWS))
+    held = np.ascontiguousarray(held[:, found.labels.order])
+    with np.errstate(invalid="ignore"):
+        pooled = [Book(m, one).volatility()[0] for one in held]
+        draws = [Book(thin, one).volatility_by_draw()[0] for one in held]
+    return np.array(pooled), np.stack(draws, axis=1)

@@ -1,0 +1,110 @@
+"""What `report` is given, checked before anything is computed."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from bayesfactor import schema as s
+from bayesfactor.errors import ConvergenceError, MissingFileError, RiskError, SchemaError, unknown_names
+from bayesfactor.report.section_model import banners
+from bayesfactor.report.section_stress import DIGESTS
+
+__all__ = ["check_risk", "check_value", "check_verdict", "checked_folder", "checked_path", "format_of"]
+
+_HTML: Final = (".html", ".htm")
+_MARKDOWN: Final = (".md", ".markdown")
+_FORMATS: Final = {"html": _HTML, "markdown": _MARKDOWN}
+_VERDICTS: Final = ("ok", "warn", "fail")
+
+
+def format_of(path: str | Path, wanted: str | None) -> str:
+    """Return `html` or `markdown`: what is asked for, else what the suffix says.
+
+    Raises
+    ------
+    SchemaError
+        If the format is unknown, or suffix and format do not agree.
+    """
+    suffix = Path(path).suffix.lower()
+    if wanted is not None and wanted not in _FORMATS:
+        msg = f"format is 'html' or 'markdown'; got {unknown_names([str(wanted)], tuple(_FORMATS))}."
+        raise SchemaError(msg)
+    if wanted is None:
+        return "markdown" if suffix in _MARKDOWN else "html"
+    if suffix not in _FORMATS[wanted]:
+        msg = (
+            f"a report in {wanted} has a name that ends in {' or '.join(_FORMATS[wanted])}; "
+            f"got {Path(path).name!r}. Change the name, or leave format= out."
+        )
+        raise SchemaError(msg)
+    return wanted
+
+
+def checked_path(path: str | Path, *, markdown: bool = False) -> Path:
+    """Return where a report goes, or say why it cannot."""
+    path = Path(path)
+    known = _HTML + (_MARKDOWN if markdown else ())
+    if path.suffix.lower() not in known:
+        also = ", or Markdown and ends in .md" if markdown else ""
+        msg = f"a report is HTML and its name ends in .html{also}; got {path.name!r}."
+        raise SchemaError(msg)
+    if not path.parent.is_dir():
+        msg = f"the folder {str(path.parent)!r} does not exist; make it first."
+        raise MissingFileError(msg)
+    if path.is_dir():
+        msg = f"{str(path)!r} is a folder; give the name of a file."
+        raise SchemaError(msg)
+    return path
+
+
+def checked_folder(folder: str | Path) -> Path:
+    """Return where tables go, or say why they cannot; the folder itself is made later."""
+    folder = Path(folder)
+    if folder.is_file():
+        msg = f"export is a folder that tables are written into; {str(folder)!r} is a file."
+        raise SchemaError(msg)
+    if not folder.parent.is_dir():
+        msg = f"the folder {str(folder.parent)!r} does not exist; make it first."
+        raise MissingFileError(msg)
+    return folder
+
+
+def check_value(value: float | None) -> None:
+    """Refuse a value that is no amount of money."""
+    if value is not None and not (np.isfinite(value) and value > 0):
+        msg = f"value is the positive worth of the portfolio; got {value!r}."
+        raise RiskError(msg)
+
+
+def check_risk(risk: Any, tree: xr.DataTree) -> None:
+    """Refuse what is not the risk of this fit."""
+    if isinstance(risk, xr.Dataset) and risk.attrs.get("compounding"):
+        msg = "a report shows intervals, which risk with compounding=True has none of; decompose without."
+        raise RiskError(msg)
+    if not isinstance(risk, xr.Dataset) or "es_contribution_posterior" not in risk:
+        msg = f"risk is the Dataset that bf.decompose_risk returns; got {type(risk).__name__}."
+        raise SchemaError(msg)
+    other = [d for d in DIGESTS if d in risk.attrs and risk.attrs[d] != tree.attrs.get(d)]
+    if other or not np.array_equal(risk[s.ASSET].values, tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values):
+        what = ", ".join(other) or "the assets"
+        msg = f"risk was computed from another fit: {what} differ. Call bf.decompose_risk on this tree."
+        raise RiskError(msg)
+
+
+def check_verdict(diagnosis: Any, *, allow_unconverged: bool, name: str = "") -> None:
+    """Refuse a fit that has not converged, unless it is asked for all the same."""
+    verdict = diagnosis.attrs.get("verdict") if isinstance(diagnosis, xr.Dataset) else None
+    if verdict not in _VERDICTS:
+        msg = f"diagnosis is the Dataset that bf.diagnose returns; its verdict is {verdict!r}."
+        raise SchemaError(msg)
+    if verdict == "fail" and not allow_unconverged:
+        banner = banners(diagnosis)[0]
+        which = f"the fit {name!r}" if name else "this fit"
+        msg = (
+            f"{which} has not converged and its risk is not to be reported: {'; '.join(banner.reasons)}. "
+            f"Remedy: {'; '.join(banner.remedies) or 'fit again with more draws'}. "
+            "allow_unconverged=True writes it all the same, under a red banner."
+        )
+        raise ConvergenceError(msg)
