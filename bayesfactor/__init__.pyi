@@ -47,6 +47,7 @@ from .panel import panel_from_returns as panel_from_returns
 from .plots import plot_backtest as plot_backtest
 from .plots import plot_loadings as plot_loadings
 from .plots import plot_risk as plot_risk
+from .plots import plot_stress as plot_stress
 from .plots import plot_tails as plot_tails
 from .positions import Positions as Positions
 from .positions import fit_kappa as fit_kappa
@@ -57,6 +58,7 @@ from .registry import register_model as register_model
 from .report import report as report
 from .report import report_backtest as report_backtest
 from .risk import decompose_risk as decompose_risk
+from .risk import incremental_risk as incremental_risk
 from .scoring import compare_mean_loss as compare_mean_loss
 from .scoring import score_backtest as score_backtest
 from .sensitivity import prior_sensitivity as prior_sensitivity

@@ -9,7 +9,7 @@ from trees import make_tree
 import bayesfactor as bf
 from bayesfactor import schema as s
 from bayesfactor.errors import NumericalError
-from bayesfactor.risk.decompose import _thinned
+from bayesfactor.risk.labelled import thinned_draws
 from bayesfactor.risk.student_cf import cf_table
 from bayesfactor.risk.tails import tail_kernel
 
@@ -330,7 +330,7 @@ def test_thinning_keeps_every_chain():
     tree = make_tree(chains=3, draws=400)
     from bayesfactor.forecast import predict
 
-    positions = _thinned(predict(tree).labels)
+    positions = thinned_draws(predict(tree).labels)
     assert len(positions) == 402
     assert set(positions // 400) == {0, 1, 2}
 

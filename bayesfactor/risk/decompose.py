@@ -3,28 +3,35 @@
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import NumericalError, RiskError
+from bayesfactor.errors import NumericalError, RiskError, WeightsError
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
-from bayesfactor.risk.asymmetric import asymmetric_tails
+from bayesfactor.positions import Positions
+from bayesfactor.positions.black import DAYS_PER_YEAR
 from bayesfactor.risk.checks import checked_levels
 from bayesfactor.risk.compounding import BuyAndHold
-from bayesfactor.risk.conditional import ConditionalTails, conditional_tails
+from bayesfactor.risk.conditional import ConditionalTails
+from bayesfactor.risk.curved import position_tails
 from bayesfactor.risk.exact import Book
+from bayesfactor.risk.given import linear_tails
+from bayesfactor.risk.labelled import common_attrs, components, shaped, thinned_draws
+from bayesfactor.risk.nonlinear import PositionBook, position_book
 from bayesfactor.risk.predictive import PredictiveTails, predictive_tails
 from bayesfactor.risk.weights import weights_for
 
 __all__ = ["decompose_risk"]
 
-_POSTERIOR_DRAWS = 400
 _BARELY_FINITE = 2.2
 """Below this nu the variance is more than eleven times the squared scale."""
+_MUCH = 0.25
+"""Of ES that is curvature: volatility then says little."""
 
 
 def decompose_risk(
@@ -33,8 +40,11 @@ def decompose_risk(
     *,
     levels: Sequence[float] = (0.95, 0.99),
     horizon: int = 1,
-    value: float = 1.0,
+    value: float | None = None,
     compounding: bool = False,
+    positions: Positions | None = None,
+    kappa: Any = 0.0,
+    repricing: str = "taylor",
     paths: int | None = None,
     random_seed: Seed = None,
 ) -> xr.Dataset:
@@ -51,17 +61,25 @@ def decompose_risk(
         used; otherwise paths are streamed.
     weights : mapping, Series or DataArray (asset)
         Fractions of the portfolio's value for every asset of the model; shorts and leverage
-        are allowed.
+        are allowed. None, or all zero, where there are positions alone.
     levels : sequence of float
         Confidence levels, above 0.5 and below 1.
     horizon : int
         Periods ahead.
-    value : float
-        Portfolio value; 1 gives fractions, 1e6 gives money.
+    value : float, optional
+        Portfolio value; 1 (where not given) gives fractions, 1e6 gives money. Needed with positions.
     compounding : bool
         Positions are held without rebalancing: L = -sum_i w_i (prod_h (1 + r_ih) - 1), and what
         exceeds the sum over periods is one more component, `compounding`. Such a loss has no closed
         form given a draw, so of the posteriors only that of volatility is returned.
+    positions : Positions, optional
+        From `bf.read_positions`, in money beside the weights: perpetuals, options, greeks.
+    kappa : float, mapping (asset) or what `bf.fit_kappa` returns
+        An implied volatility s moves with the return r of its underlying to s (1 - kappa r); 0 where not
+        named.
+    repricing : "taylor" or "full"
+        Options by delta, gamma, vega and theta, or by Black's formula. Then what is beyond the linear part is
+        the component `nonlinear`, and theta and funding are `carry`.
     paths : int, optional
         Futures per posterior draw. Where not given, as many as bring the Monte-Carlo error of
         every ES under 1 % (at most four million scenarios).
@@ -86,7 +104,8 @@ def decompose_risk(
     WeightsError
         If weights miss, exceed or misname the assets, or are not finite, or are all zero.
     RiskError
-        If returns are logarithmic, or a level, horizon or value is out of range.
+        If returns are logarithmic, or a level, horizon or value is out of range; if positions come without
+        value, with compounding or in unknown assets, or an option that is not repriced in full expires.
     NumericalError
         If a risk number is infinite (nu <= 2 for volatility, nu <= 1 for ES).
 
@@ -100,6 +119,12 @@ def decompose_risk(
     why there are none, which then are NaN: over several periods dynamics are simulated by the fit, which
     stored predictions alone have not. With `compounding`, volatility takes periods for independent.
 
+    With positions, the loss is -sum_i ((w_i value + slope_i) R_i + nonlinear_i(R_i) + carry_i), R_i the sum
+    of r_ih, slope_i the delta and what vega adds by kappa. Volatility is that of the linear part, exact,
+    since R^2 has no variance where nu <= 4 (attrs: `volatility_of`). VaR and ES given a draw are those of a
+    linear stand-in, exact, plus a difference on simulated paths; where its error is above a fifth of the
+    posterior standard deviation they are NaN.
+
     References
     ----------
     .. [1] Tasche, D. (2000). Risk contributions and performance measurement.
@@ -112,11 +137,22 @@ def decompose_risk(
     """
     s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="decompose_risk")
     wanted = _check(tree, levels, value, paths)
+    if positions is not None and (value is None or compounding):
+        msg = (
+            "positions are money and weights are fractions: give value, the money that the weights refer to."
+            if value is None
+            else "positions are not compounded over the horizon. Use compounding=False."
+        )
+        raise RiskError(msg)
+    value = 1.0 if value is None else float(value)
     found = predict(tree, horizon, random_seed=random_seed)
     labels = found.labels
-    w = weights_for(weights, labels.assets)
-    kind = BuyAndHold if compounding else Book
-    book = kind(found.moments, np.ascontiguousarray(w[labels.order]))
+    w = _weights(weights, labels, positions)
+    book: Book = (BuyAndHold if compounding else Book)(found.moments, np.ascontiguousarray(w[labels.order]))
+    if positions is not None:
+        days = DAYS_PER_YEAR / float(tree.attrs.get("periods_per_year", DAYS_PER_YEAR))
+        held = {"value": value, "kappa": kappa, "period_days": days, "repricing": repricing}
+        book = position_book(found.moments, book.weights, positions, labels, **held)
     volatility, volatility_parts = book.volatility()
     if not math.isfinite(volatility):
         msg = (
@@ -125,8 +161,8 @@ def decompose_risk(
         )
         raise NumericalError(msg)
     pooled = predictive_tails(found, book, wanted, paths=paths)
-    some = _thinned(labels)
-    thin = kind(found.moments.take(some), book.weights)
+    some = thinned_draws(labels)
+    thin = replace(book, moments=found.moments.take(some))
     out = _dataset(labels, wanted, volatility, volatility_parts, pooled)
     out = out.assign(_volatility_posterior(labels, thin))
     verdict = ""
@@ -135,10 +171,14 @@ def decompose_risk(
         out = out.assign(_tail_posteriors(labels, given))
     out = out * value
     out = out.assign_coords(weight=(s.ASSET, w))
-    out.attrs = _attrs(tree, found, pooled, horizon, value, compounding=compounding)
+    out.attrs = _attrs(tree, found, pooled, book, value)
     out.attrs["tail_posteriors"] = "none with compounding" if compounding else verdict or "exact"
     if verdict:
         warnings.warn(f"no posterior of VaR and ES: {verdict}", UserWarning, stacklevel=2)
+    if isinstance(book, PositionBook):
+        straight = (s.ASSET, labels.to_panel_order(book.weights, 0))
+        out = out.assign_coords(delta_weight=straight)
+        _warn_if_curved(out)
     _warn_if_rough(out)
     _warn_if_barely_finite(out, book, volatility)
     return out
@@ -148,20 +188,24 @@ def _tails_given_draws(
     thin: Book, levels: np.ndarray, found: Predictions, some: np.ndarray
 ) -> tuple[ConditionalTails, str]:
     """Return tails given each draw, and where they cannot be had NaN and why."""
-    if thin.moments.elliptical:
-        return conditional_tails(thin, levels), ""
-    try:
-        return asymmetric_tails(thin, levels, found.law, some), ""
-    except (RiskError, NumericalError) as error:
-        m = thin.moments
-        shape = (m.n_draws, len(levels), m.alpha.shape[1], m.loadings.shape[2] + 2)
-        none = np.full((2, *shape), np.nan)
-        return ConditionalTails(*none[..., 0, 0].swapaxes(1, 2), *none, *none[:, 0, :, 0, 0]), str(error)
+    if isinstance(thin, PositionBook):
+        return position_tails(thin, levels, found, some)
+    return linear_tails(thin, levels, found, some)
 
 
-def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int | None) -> np.ndarray:
+def _weights(weights: Any, labels: Labels, positions: Positions | None) -> np.ndarray:
+    """Return spot weights (asset) in panel order, which are needed where there are no positions."""
+    if weights is not None:
+        return weights_for(weights, labels.assets, allow_zero=positions is not None)
+    if positions is None:
+        msg = "weights say what is held; got None. Leave them out only where positions are given."
+        raise WeightsError(msg)
+    return np.zeros(len(labels.assets))
+
+
+def _check(tree: xr.DataTree, levels: Sequence[float], value: float | None, paths: int | None) -> np.ndarray:
     wanted = checked_levels(tree, levels)
-    if not np.isfinite(value) or value <= 0:
+    if value is not None and not (np.isfinite(value) and value > 0):
         msg = f"value is the positive worth of the portfolio; got {value!r}."
         raise RiskError(msg)
     if paths is not None and (
@@ -170,32 +214,6 @@ def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int 
         msg = f"paths is a whole number of at least 1, or None; got {paths!r}."
         raise RiskError(msg)
     return wanted
-
-
-def _kept(labels: Labels) -> np.ndarray:
-    """Return positions of evenly spaced draws of a chain, at least 400 over all chains."""
-    draws = len(labels.draws)
-    per_chain = min(draws, math.ceil(_POSTERIOR_DRAWS / len(labels.chains)))
-    return np.round(np.linspace(0, draws - 1, per_chain)).astype(int)
-
-
-def _thinned(labels: Labels) -> np.ndarray:
-    """Return flat positions of the kept draws of every chain."""
-    starts = np.arange(len(labels.chains)) * len(labels.draws)
-    return (starts[:, None] + _kept(labels)).ravel()
-
-
-def _components(labels: Labels, count: int) -> dict[str, Any]:
-    """Return coords of assets and of `count` components: factors, then as many of these as there are."""
-    others = (s.SPECIFIC, s.DRIFT, s.COMPOUNDING)[: count - len(labels.factors)]
-    names = [*labels.factors.astype(str), *others]
-    families = [*labels.families.astype(str), *others]
-    return {
-        s.ASSET: labels.assets,
-        s.GROUP: (s.ASSET, labels.groups),
-        s.COMPONENT: names,
-        s.FAMILY: (s.COMPONENT, families),
-    }
 
 
 def _dataset(
@@ -217,62 +235,58 @@ def _dataset(
             "var_mcse": (s.LEVEL, pooled.var_mcse),
             "es_mcse": (s.LEVEL, pooled.es_mcse),
         },
-        coords={s.LEVEL: levels, **_components(labels, volatility_parts.shape[1])},
+        coords={s.LEVEL: levels, **components(labels, volatility_parts.shape[1])},
     )
-
-
-def _shaped(labels: Labels, values: np.ndarray, *dims: str) -> xr.DataArray:
-    """Return values (kept draw, *dims) in canonical order with their chains, draws and names."""
-    kept = _kept(labels)
-    if s.ASSET in dims:
-        values = labels.to_panel_order(values, 1 + dims.index(s.ASSET))
-    values = values.reshape(len(labels.chains), len(kept), *values.shape[1:])
-    coords = {s.CHAIN: labels.chains, s.DRAW: labels.draws[kept]}
-    if s.ASSET in dims:
-        coords |= _components(labels, values.shape[-1])
-    return xr.DataArray(values, dims=(s.CHAIN, s.DRAW, *dims), coords=coords)
 
 
 def _volatility_posterior(labels: Labels, thin: Book) -> dict[str, xr.DataArray]:
     volatility, parts = thin.volatility_by_draw()
     return {
-        "volatility_posterior": _shaped(labels, volatility),
-        "volatility_contribution_posterior": _shaped(labels, parts, s.ASSET, s.COMPONENT),
+        "volatility_posterior": shaped(labels, volatility),
+        "volatility_contribution_posterior": shaped(labels, parts, s.ASSET, s.COMPONENT),
     }
 
 
 def _tail_posteriors(labels: Labels, given: ConditionalTails) -> dict[str, xr.DataArray]:
     by_level, cells = (s.LEVEL, s.CHAIN, s.DRAW), (s.LEVEL, s.ASSET, s.COMPONENT)
     return {
-        "var_posterior": _shaped(labels, given.var.T, s.LEVEL).transpose(*by_level),
-        "es_posterior": _shaped(labels, given.es.T, s.LEVEL).transpose(*by_level),
-        "var_contribution_posterior": _shaped(labels, given.var_contribution, *cells),
-        "es_contribution_posterior": _shaped(labels, given.es_contribution, *cells),
+        "var_posterior": shaped(labels, given.var.T, s.LEVEL).transpose(*by_level),
+        "es_posterior": shaped(labels, given.es.T, s.LEVEL).transpose(*by_level),
+        "var_contribution_posterior": shaped(labels, given.var_contribution, *cells),
+        "es_contribution_posterior": shaped(labels, given.es_contribution, *cells),
         "var_posterior_mcse": xr.DataArray(given.var_mcse, dims=s.LEVEL),
         "es_posterior_mcse": xr.DataArray(given.es_mcse, dims=s.LEVEL),
     }
 
 
 def _attrs(
-    tree: xr.DataTree,
-    found: Predictions,
-    pooled: PredictiveTails,
-    horizon: int,
-    value: float,
-    *,
-    compounding: bool,
+    tree: xr.DataTree, found: Predictions, pooled: PredictiveTails, book: Book, value: float
 ) -> dict[str, Any]:
-    kept = ("model", "card_digest", "returns_digest", "factors_digest", "returns_kind", "periods_per_year")
-    return {k: tree.attrs[k] for k in kept if k in tree.attrs} | {
-        "schema_version": s.SCHEMA_VERSION,
-        "horizon": int(horizon),
-        "compounding": int(compounding),
-        "value": float(value),
-        "units": "fraction of value" if value == 1.0 else "money",
+    attrs = common_attrs(tree, found, value) | {
+        "compounding": int(isinstance(book, BuyAndHold)),
         "scenarios": int(pooled.scenarios),
         "floored_share": float(pooled.floored_share),
-        "random_seed": str(found.entropy),
     }
+    if isinstance(book, PositionBook):
+        attrs |= {
+            "units": "money",
+            "positions": len(book.positions.rows),
+            "repricing": "full" if book.full else "taylor",
+            "volatility_of": "linear part",
+        }
+    return attrs
+
+
+def _warn_if_curved(risk: xr.Dataset) -> None:
+    """Say so when much of ES is not in volatility."""
+    part = abs(risk["es_contribution"].sel({s.COMPONENT: s.NONLINEAR}).sum(s.ASSET))
+    share = float((part / abs(risk["es"])).max())
+    if share > _MUCH:
+        msg = (
+            f"the curvature of options is {share:.0%} of ES, and volatility is that of the linear part. "
+            "Read VaR and ES instead."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
 
 
 def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float) -> None:
@@ -280,7 +294,7 @@ def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float) -> N
     m = book.moments
     specific = (book.bets**2 * m.specific_variance.sum(axis=1)).mean(axis=0)
     barely = np.median(m.specific_nu[:, 0], axis=0) < _BARELY_FINITE
-    share = float(specific[barely].sum() / volatility**2)
+    share = float(specific[barely].sum() / volatility**2) if volatility > 0.0 else 0.0
     risk.attrs["volatility_share_of_barely_finite_variances"] = share
     if share > 0.25:
         names = risk[s.ASSET].values[s.canonical_order(risk[s.ASSET])]

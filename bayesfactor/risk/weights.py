@@ -13,7 +13,7 @@ from bayesfactor.errors import WeightsError, unknown_names
 __all__ = ["weights_for"]
 
 
-def weights_for(weights: Any, assets: np.ndarray) -> np.ndarray:
+def weights_for(weights: Any, assets: np.ndarray, *, allow_zero: bool = False) -> np.ndarray:
     """Return weights in the order of `assets`.
 
     Parameters
@@ -21,12 +21,14 @@ def weights_for(weights: Any, assets: np.ndarray) -> np.ndarray:
     weights : mapping, Series or DataArray (asset)
         Fractions of the portfolio's value; shorts are negative, leverage is allowed.
     assets : ndarray of str
+    allow_zero : bool
+        All may be zero.
 
     Raises
     ------
     WeightsError
         If an asset is unknown, missing or named twice, or a weight is not a finite number, or
-        all are zero.
+        all are zero where that is not allowed.
     """
     series = _as_series(weights)
     names = [str(n) for n in series.index]
@@ -56,7 +58,7 @@ def weights_for(weights: Any, assets: np.ndarray) -> np.ndarray:
             f"weights are finite; got NaN or infinity for {', '.join(bad[:10])}. Give 0 to what is not held."
         )
         raise WeightsError(msg)
-    if not values.any():
+    if not values.any() and not allow_zero:
         msg = "every weight is zero: there is no position to measure. Give at least one weight."
         raise WeightsError(msg)
     by_name = dict(zip(names, values, strict=True))
