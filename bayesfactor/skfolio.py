@@ -49,8 +49,8 @@ class FactorModelPrior(BasePrior):
         Group of each asset, for models that pool by group.
     drift : {"zero", "posterior"}
         Expected returns: none, or what alpha and the factors' means say. With "zero" the expectation is taken
-        off the draws too, how unsure it is stays in them. Zero is the default: the posterior of a mean is
-        several times as wide as the mean, and an optimiser follows whatever it is told.
+        off the draws too, how unsure it is stays in them. Zero is the default: on real coins models of
+        the same days differ in the sign of the mean, and an optimiser follows whatever it is told.
     sample : mapping, optional
         Options of `bf.fit`: `draws`, `tune`, `chains`, ...
     random_seed : int, Generator or SeedSequence, optional

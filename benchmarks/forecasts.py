@@ -111,7 +111,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what this measurement can be told."""
     parser.add_argument("--span", choices=list(SPANS), default="first", help="forecasts: which days")
     parser.add_argument("--models", default=",".join((*MODELS, *BASELINES)), help="forecasts: with commas")
-    parser.add_argument("--store", help="forecasts: a Zarr store to keep, and to go on from; allocation: a .nc to keep")
+    kept = "forecasts: a Zarr store to keep, and to go on from; allocation: a .nc to keep"
+    parser.add_argument("--store", help=kept)
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:

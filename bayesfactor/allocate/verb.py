@@ -160,7 +160,7 @@ def allocate(
 
     Notes
     -----
-    Expected returns are zero by default: their posterior is so wide that weights would follow its noise.
+    Expected returns are zero by default: on real coins models of the same days differ in their sign.
     Volatility and shares are exact, ES is that of the scenarios. Budgets by component have many solutions;
     the one of least volatility is returned.
 
