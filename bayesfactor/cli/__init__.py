@@ -8,10 +8,14 @@ from bayesfactor.cli.backtest_command import backtest
 from bayesfactor.cli.commands import app, main
 from bayesfactor.cli.report_command import report
 from bayesfactor.cli.sensitivity_command import sensitivity
+from bayesfactor.cli.stress_command import stress
+from bayesfactor.cli.trades_command import trades
 
 __all__ = ["app", "main"]
 
+app.command()(allocate)
 app.command()(backtest)
 app.command()(report)
-app.command()(allocate)
 app.command()(sensitivity)
+app.command()(trades)
+app.command()(stress)

@@ -9,6 +9,7 @@ from bayesfactor.plots.breakdown import Breakdown, breakdown
 from bayesfactor.plots.frame import PALETTE
 from bayesfactor.plots.loadings import plot_loadings
 from bayesfactor.plots.risk import plot_risk
+from bayesfactor.plots.stress import plot_stress
 from bayesfactor.plots.tails import plot_tails
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "plot_backtest",
     "plot_loadings",
     "plot_risk",
+    "plot_stress",
     "plot_tails",
 ]

@@ -72,7 +72,9 @@ def days_of(
     at = source.isel({s.TIME: inside})
     order = [list(known).index(f) for f in factors]
     moves = at[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR).values[:, order]
-    table = at[s.RETURNS].transpose(s.TIME, s.ASSET).to_pandas().rename(columns=str)
+    table = pd.DataFrame(
+        at[s.RETURNS].transpose(s.TIME, s.ASSET).values, columns=at[s.ASSET].values.astype(str)
+    )
     rows = table.reindex(columns=labels.assets[labels.order].astype(str)).to_numpy(dtype=float)
     whole = np.isfinite(rows).all(axis=0)
     return Days(stamps[inside], np.asarray(moves, dtype=float), np.where(whole, rows, np.nan), rows)

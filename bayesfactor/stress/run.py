@@ -77,7 +77,7 @@ def stress(
         Portfolio value; 1 gives fractions, 1e6 gives money.
     paths : int, optional
         Futures per posterior draw behind `var` and `es`. Where not given, as many as bring the Monte-Carlo
-        error of every ES under 1 % (at most 400 000 scenarios).
+        error of every ES under 1 % (at most 200 000 scenarios).
     random_seed : int, Generator or SeedSequence, optional
 
     Returns

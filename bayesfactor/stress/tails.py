@@ -18,7 +18,7 @@ __all__ = ["Holding", "Tails", "tails"]
 
 _TARGET: Final = 0.01
 _FIRST: Final = 50_000
-_MOST: Final = 400_000
+_MOST: Final = 200_000
 _MOST_DEAR: Final = 40_000
 _MOST_CELLS: Final = 120_000_000
 """Scenarios times periods times assets; what a long sale is drawn with."""
