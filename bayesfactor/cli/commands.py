@@ -287,7 +287,14 @@ def risk(
     fill_zero: FillZero = False,
     levels: Levels = "0.95,0.99",
     horizon: Horizon = 1,
-    value: Annotated[float, typer.Option(help="Portfolio value; 1 gives percentages.")] = 1.0,
+    value: Annotated[
+        float | None, typer.Option(help="Portfolio value; percentages without it. Positions need it.")
+    ] = None,
+    positions: Annotated[
+        Path | None, typer.Option(help="CSV of perpetuals, options and greeks; --weights none: they alone.")
+    ] = None,
+    kappa: Annotated[float, typer.Option(help="Volatility s moves to s (1 - kappa r) with returns.")] = 0.0,
+    repricing: Annotated[str, typer.Option(help="Options by 'taylor' or in 'full'.")] = "taylor",
     compounding: Annotated[
         bool, typer.Option("--compounding", help="Hold positions over the horizon without rebalancing.")
     ] = False,
@@ -299,12 +306,15 @@ def risk(
     from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_weights, write_csv
     from bayesfactor.cli.show import contribution_table, contributions, key_figures
     from bayesfactor.keep import load, save
+    from bayesfactor.positions import read_positions
     from bayesfactor.risk import decompose_risk
 
     check_output(out, TREE)
     check_output(csv, (".csv",))
+    beside = None if positions is None else read_positions(positions)
     tree = load(path)
-    held = read_weights(weights, _assets(tree), fill_zero=fill_zero)
+    alone = beside is not None and weights == "none"
+    held = None if alone else read_weights(weights, _assets(tree), fill_zero=fill_zero)
     found = decompose_risk(
         tree,
         held,
@@ -312,6 +322,9 @@ def risk(
         horizon=horizon,
         value=value,
         compounding=compounding,
+        positions=beside,
+        kappa=kappa,
+        repricing=repricing,
         random_seed=seed,
     )
     key_figures(found)

@@ -125,11 +125,13 @@ def contributions(risk: xr.Dataset) -> None:
         rows = [[str(n), *map(_share, r)] for n, r in shares(risk, by, level).iterrows()]
         show_table([by, *heads], rows)
     table = shares(risk, s.ASSET, level)
-    held = dict(zip(risk[s.ASSET].values.astype(str), risk["weight"].values, strict=True))
-    table = table[[held[str(n)] != 0.0 for n in table.index]]
+    positions = "delta_weight" in risk.coords
+    weight = risk["delta_weight" if positions else "weight"]
+    held = dict(zip(risk[s.ASSET].values.astype(str), weight.values, strict=True))
+    table = table[[held[str(n)] != 0.0 or row["es"] != 0.0 for n, row in table.iterrows()]]
     rows = [[str(n), _percent(held[str(n)]), *map(_share, r)] for n, r in table.head(_TOP_ASSETS).iterrows()]
     more = len(table) - len(rows)
-    show_table([s.ASSET, "% held", *heads], rows)
+    show_table([s.ASSET, "% held, by delta" if positions else "% held", *heads], rows)
     if more:
         console().print(f"and {more} more")
 

@@ -183,8 +183,8 @@ class Law(Protocol):
         """Return where each draw stands after the last day: name to (dim, values (draw, dim)), canonical."""
         ...
 
-    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
-        """Draw one future per posterior draw."""
+    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice | np.ndarray) -> Scenarios:
+        """Draw one future per posterior draw; a draw that is named often has as many."""
         ...
 
     def moments(self, horizon: int) -> Moments:

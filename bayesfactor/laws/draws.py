@@ -235,7 +235,7 @@ class Common:
         self,
         rng: np.random.Generator,
         horizon: int,
-        draws: slice,
+        draws: slice | np.ndarray,
         ahead: tuple[np.ndarray, np.ndarray, np.ndarray],
         *,
         nu: np.ndarray,

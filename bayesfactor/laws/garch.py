@@ -300,7 +300,7 @@ class GarchLaw:
         mean = self.returns[assets][rows, times][:, None] - residuals
         return mean + np.sqrt(path) * skewed.draws(rng, own[4], own[5], mean.shape)
 
-    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
+    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice | np.ndarray) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
         alpha, loadings, response = (x[draws] for x in self.ahead)
         assets, shocks = self.state

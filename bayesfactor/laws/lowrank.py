@@ -246,7 +246,7 @@ class LowRankLaw(Common):
         """Alpha, loadings on observed and latent factors, and G, that make the future add up."""
         return add_up(self.own_weights, self.alpha, self.loadings, self.latent)
 
-    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
+    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice | np.ndarray) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
         nu = np.broadcast_to(self.nu[:, None], self.alpha.shape)
         return self._simulate(rng, horizon, draws, self.ahead, nu=nu, latent_nu=self.nu, joint=True)

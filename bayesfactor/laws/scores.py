@@ -141,7 +141,7 @@ class ScoresLaw(Common):
         """Alpha, loadings on observed and latent factors, and G, that make the future add up."""
         return add_up(self.own_weights, self.alpha, self.loadings, self.latent)
 
-    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
+    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice | np.ndarray) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
         return self._simulate(rng, horizon, draws, self.ahead, nu=self.nu, latent_nu=self.latent_nu)
 

@@ -194,7 +194,7 @@ class StaticLaw(Common):
         _add_specific(rng, self.sigma, self.nu, rows, out)
         return out
 
-    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice) -> Scenarios:
+    def simulate(self, rng: np.random.Generator, horizon: int, draws: slice | np.ndarray) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
         no_latent = np.full(self.n_draws, np.inf)
         return self._simulate(rng, horizon, draws, self.ahead, nu=self.nu, latent_nu=no_latent)

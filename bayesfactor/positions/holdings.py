@@ -197,8 +197,8 @@ class Positions:
         options = self.rows[self.rows["instrument"] == "option"]
         if not len(options):
             return None
-        first = options.loc[options["days"].idxmin()]
-        return str(first[s.ASSET]), float(first["days"])
+        at = int(options["days"].to_numpy().argmin())
+        return str(options[s.ASSET].iloc[at]), float(options["days"].iloc[at])
 
     @cached_property
     def _each(self) -> pd.DataFrame:
@@ -250,9 +250,18 @@ class Positions:
     @cached_property
     def _terms(self) -> "_Terms":
         found = self._sorted[self._options]
-        numbers = [found[c].to_numpy("float64") for c in ("quantity", "price", "strike", "days")]
-        volatility, rate = (found[c].fillna(0.0).to_numpy("float64") for c in ("implied_volatility", "rate"))
-        return _Terms(*numbers, volatility, rate, (found["type"] == "call").to_numpy())
+        number = {
+            c: found[c].fillna(0.0).to_numpy("float64") for c in ("quantity", "price", "strike", "days")
+        }
+        return _Terms(
+            quantity=number["quantity"],
+            forward=number["price"],
+            strike=number["strike"],
+            days=number["days"],
+            volatility=found["implied_volatility"].to_numpy("float64"),
+            rate=found["rate"].fillna(0.0).to_numpy("float64"),
+            call=(found["type"] == "call").to_numpy(),
+        )
 
     def _by_asset(self, values: np.ndarray) -> np.ndarray:
         """Add up rows (row, ...) by underlying (asset, ...)."""

@@ -83,11 +83,10 @@ def _most_paths(book: Book, found: Predictions) -> int:
 def _futures(found: Predictions, draw: int, paths: int, stream: int) -> Scenarios:
     """Return futures of one draw."""
     if found.law is None:
-        parts = [
-            np.stack([getattr(x, name)[draw] for x in found.stored[:paths]])
-            for name in ("factor_returns", "specific_returns")
-        ]
-        return Scenarios(np.full(len(parts[0]), draw), *parts)
+        some = found.stored[:paths]
+        factors = np.stack([x.factor_returns[draw] for x in some])
+        specific = np.stack([x.specific_returns[draw] for x in some])
+        return Scenarios(np.full(len(some), draw), factors, specific)
     rng = block_rng(found.entropy, draw, stream, _SIMULATED)
     draws = np.full(paths, draw)
     return found.law.simulate(rng, found.moments.horizon, draws)

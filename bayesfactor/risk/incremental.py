@@ -66,7 +66,7 @@ def incremental_risk(
     Dataset
         For each of `volatility`, `var (level)` and `es (level)`, here called x: `x` before and
         `x_after (trade)`; `x_change (trade)`, and `x_first_order (trade)`, what `x_marginal (asset)`
-        predicts; the posteriors `x_posterior`, `x_after_posterior` and `x_change_posterior (chain, draw)`; the
+        predicts; posteriors `x_posterior`, `x_after_posterior` and `x_change_posterior (chain, draw)`; the
         shares `x_share` and `x_share_after (asset, component)`. Marginals are per unit of weight, of assets
         that are not held too. `var` and `es` have errors `_mcse`; those of changes are small, since
         all books see the same paths. `change (trade, asset)` is what was proposed.

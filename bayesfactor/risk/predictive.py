@@ -243,7 +243,8 @@ class _Sums:
         low, high = np.array(bounds).T
         shape = (len(low), len(book.weights))
         factor = np.zeros((*shape, book.moments.loadings.shape[2]))
-        return cls(book, tails, low, high, factor, *np.zeros((3, *shape)), np.zeros(len(low)))
+        specific, drift, beyond = np.zeros((3, *shape))
+        return cls(book, tails, low, high, factor, specific, drift, beyond, np.zeros(len(low)))
 
     def add(self, loss: np.ndarray, block: Scenarios, f: np.ndarray, e: np.ndarray) -> None:
         m, d = self.book.moments, block.draws

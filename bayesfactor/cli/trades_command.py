@@ -1,0 +1,126 @@
+"""`bayesfactor trades`: what each proposed trade does to risk."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from bayesfactor import schema as s
+from bayesfactor.cli.commands import FillZero, Fit, Horizon, Levels, Seed, Weights
+from bayesfactor.errors import MissingFileError, WeightsError
+
+__all__ = ["read_trades", "trades"]
+
+_ENDS = (0.05, 0.95)
+
+
+def trades(
+    *,
+    path: Fit,
+    trades: Annotated[Path, typer.Option(help="CSV with the columns trade, asset and change of weight.")],
+    weights: Weights = "equal",
+    fill_zero: FillZero = False,
+    levels: Levels = "0.95,0.99",
+    horizon: Horizon = 1,
+    value: Annotated[float, typer.Option(help="Portfolio value; 1 gives percentages.")] = 1.0,
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(help="Save the Dataset: .nc or .zarr.")] = None,
+) -> None:
+    """Say what each proposed trade does to volatility, VaR and ES, each on its own."""
+    from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_weights
+    from bayesfactor.keep import load, save
+    from bayesfactor.risk import incremental_risk
+
+    check_output(out, TREE)
+    proposed = read_trades(trades)
+    tree: Any = load(path)
+    assets = [str(a) for a in tree[s.OBSERVED_DATA][s.ASSET].values]
+    found = incremental_risk(
+        tree,
+        read_weights(weights, assets, fill_zero=fill_zero),
+        proposed,
+        levels=read_levels(levels),
+        horizon=horizon,
+        value=value,
+        random_seed=seed,
+    )
+    _show(found)
+    if out is not None:
+        save(found, out)
+
+
+def read_trades(path: Path) -> dict[str, dict[str, float]]:
+    """Return trades, in the order of the file, as changes of weight by asset.
+
+    Raises
+    ------
+    WeightsError
+        If a column is missing, a change is not a number, or a trade names an asset twice.
+    MissingFileError
+        If there is no such file.
+    """
+    if not path.is_file():
+        msg = f"no file of trades at {str(path)!r}. Give a CSV with the columns trade, asset and change."
+        raise MissingFileError(msg)
+    try:
+        # NA and NULL are names of coins, not holes.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (ValueError, OSError) as error:
+        msg = f"trades: {path.name!r} cannot be read as CSV: {str(error).strip()}. Write it again."
+        raise WeightsError(msg) from error
+    table.columns = [str(c).strip() for c in table.columns]
+    if not {s.TRADE, s.ASSET, "change"} <= set(table.columns):
+        got = ", ".join(table.columns)
+        msg = f"trades: {path.name!r} needs the columns trade, asset and change; got {got}."
+        raise WeightsError(msg)
+    found: dict[str, dict[str, float]] = {}
+    columns = (table[c].astype(str).str.strip() for c in (s.TRADE, s.ASSET, "change"))
+    for name, asset, text in zip(*columns, strict=True):
+        one = found.setdefault(name, {})
+        if asset in one:
+            msg = f"trades: {path.name!r} changes {asset} twice in {name!r}. Add the changes up."
+            raise WeightsError(msg)
+        try:
+            one[asset] = float(text)
+        except ValueError as error:
+            msg = f"trades: {path.name!r} has no number for {asset} in {name!r}; got {text!r}."
+            raise WeightsError(msg) from error
+    return found
+
+
+def _show(found: Any) -> None:
+    """Print each number before, and its change by trade with interval and first order."""
+    from bayesfactor.cli.show import show_table
+
+    percent = float(found.attrs["value"]) == 1.0
+
+    def form(x: Any, *, sign: bool = False) -> str:
+        number = float(x)
+        mark = "+" if sign and number > 0.0 else ""
+        return mark + (f"{100 * number:.2f}" if percent else f"{number:,.0f}")
+
+    unit = "% of value" if percent else "money"
+    heads = ["trade", "before", "after", "change", "90 % interval", "MC error", "first order"]
+    kinds = [("volatility", "volatility", found)]
+    for name, title in (("var", "VaR"), ("es", "ES")):
+        for i, level in enumerate(found[s.LEVEL].values):
+            kinds.append((name, f"{title} {level:g}", found.isel({s.LEVEL: i})))
+    for name, title, at in kinds:
+        rows = []
+        for trade in found[s.TRADE].values:
+            one = at.sel({s.TRADE: trade})
+            draws = one[f"{name}_change_posterior"]
+            ends = draws.quantile(_ENDS).values if not bool(draws.isnull().any()) else None
+            rows.append(
+                [
+                    str(trade),
+                    form(one[name]),
+                    form(one[f"{name}_after"]),
+                    form(one[f"{name}_change"], sign=True),
+                    "" if ends is None else " to ".join(form(x, sign=True) for x in ends),
+                    form(one[f"{name}_change_mcse"]) if f"{name}_change_mcse" in one else "",
+                    form(one[f"{name}_first_order"], sign=True),
+                ]
+            )
+        show_table(heads, rows, title=f"{title}, {unit}")
