@@ -256,11 +256,11 @@ def test_the_reverse_stress_is_the_best_move_of_a_fine_grid(name):
     move = most_plausible(m, exposures, total)
     assert exposures @ move == pytest.approx(total, abs=1e-12)
     density = log_densities(m)
-    first = np.linspace(-0.8, 0.8, 8_001)
+    first = np.linspace(-0.8, 0.8, 1_601)
     grid = np.stack([first, (total - exposures[0] * first) / exposures[1]], axis=1)
     height = np.array([np.logaddexp.reduce(density(f)) for f in grid])
     best = grid[height.argmax()]
-    assert np.logaddexp.reduce(density(move)) >= height.max() - 1e-9
+    assert np.logaddexp.reduce(density(move)) >= height.max() - 1e-7
     np.testing.assert_allclose(move, best, atol=2e-3)  # no more than the grid and a flat top allow
 
 
