@@ -132,7 +132,7 @@ class FactorModelPrior(BasePrior):
             else self.tree
         )
         s.check_tree(self.tree_, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="FactorModelPrior")
-        known = [str(a) for a in self.tree_[s.OBSERVED_DATA][s.ASSET].values]
+        known = [str(a) for a in self.tree_[s.OBSERVED_DATA].to_dataset()[s.ASSET].values]
         if self.tree is not None and not hasattr(self, "feature_names_in_"):
             names = self._unnamed(names, known)
         if self.tree is not None and (strange := [n for n in names if n not in set(known)]):

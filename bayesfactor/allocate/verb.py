@@ -244,9 +244,9 @@ def check_options(objective: str, drift: str, scenarios: int, weight_draws: int,
         if given not in known:
             msg = f"{name} is one of {', '.join(known)}; got {unknown_names([given], known)}."
             raise RiskError(msg)
-    for name, given, least in (("scenarios", scenarios, 100), ("weight_draws", weight_draws, 0)):
-        if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < least:
-            msg = f"{name} is a whole number of at least {least}; got {given!r}."
+    for name, count, least in (("scenarios", scenarios, 100), ("weight_draws", weight_draws, 0)):
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
+            msg = f"{name} is a whole number of at least {least}; got {count!r}."
             raise RiskError(msg)
     if budget is not None and objective != "risk_budget":
         msg = f'a budget goes with objective="risk_budget"; got {objective!r}. Leave one of them out.'

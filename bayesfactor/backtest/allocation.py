@@ -219,9 +219,9 @@ def _check(panel: xr.Dataset, window: int, refit_every: int, cost: float, full: 
             f"of {panel.sizes[s.TIME]} days."
         )
         raise RiskError(msg)
-    for name, value, most in (("cost", cost, 1.0), ("full", full, 1.0)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= most:
-            msg = f"{name} is a number between 0 and {most:g}; got {value!r}."
+    for name, share in (("cost", cost), ("full", full)):
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share <= 1.0:
+            msg = f"{name} is a number between 0 and 1; got {share!r}."
             raise RiskError(msg)
 
 

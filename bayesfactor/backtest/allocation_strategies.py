@@ -86,8 +86,8 @@ class Past:
 
     def returns(self) -> pd.DataFrame:
         """Return the window's returns (time x asset), a missing one as 0."""
-        table = self.panel[s.RETURNS].transpose(s.TIME, s.ASSET).to_pandas()
-        return table.fillna(0.0)
+        values = self.panel[s.RETURNS].transpose(s.TIME, s.ASSET).values
+        return pd.DataFrame(np.nan_to_num(values), self.panel.indexes[s.TIME], self.assets)
 
 
 type Rule = Callable[[Past], Any]

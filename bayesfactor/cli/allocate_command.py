@@ -46,14 +46,15 @@ def allocate(
 
     check_output(out, (".csv",))
     pair, tree = _pair(bounds), load(path)
-    assets = [str(a) for a in tree["observed_data"]["asset"].values]
+    assets = [str(a) for a in tree["observed_data"].to_dataset()["asset"].values]
     held = None if previous is None else read_weights(previous, assets, fill_zero=True)
+    shares = None if budget is None else {str(k): v for k, v in read_weights(budget, assets).items()}
     found = solve(
         tree,
         objective.replace("-", "_"),
         level=level,
         horizon=horizon,
-        budget=None if budget is None else read_weights(budget, assets).to_dict(),
+        budget=shares,
         bounds=pair,
         previous_weights=held,
         transaction_costs=cost,
