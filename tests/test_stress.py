@@ -220,8 +220,8 @@ def test_what_comes_after_a_shock_remembers_it():
 def test_a_regime_that_changes_nothing_is_the_risk_as_it_is(name):
     tree = TREES[name]()
     w = weights_of(tree)
-    found = bf.stress(tree, w, bf.RegimeShift(), paths=1000, random_seed=1).isel(scenario=0)
-    plain = bf.decompose_risk(tree, w, paths=1000, random_seed=2)
+    found = bf.stress(tree, w, bf.RegimeShift(), paths=500, random_seed=1).isel(scenario=0)
+    plain = bf.decompose_risk(tree, w, paths=500, random_seed=2)
     for which in ("var", "es"):
         error = np.hypot(found[f"{which}_mcse"], plain[f"{which}_mcse"])
         np.testing.assert_array_less(abs(found[which] - plain[which]), 4.5 * error)
@@ -326,7 +326,7 @@ def test_the_chance_of_a_sum_is_that_of_simulated_futures(horizon, name):
     beyond = np.full(m.n_draws, 0.08 if horizon == 1 else 0.25)
     total = [
         b.factor_returns.sum(axis=1) - m.factor_mean.sum(axis=1)[b.draws]
-        for b in found.scenarios(range(1500))
+        for b in found.scenarios(range(1000))
     ]
     hits = (np.concatenate(total) @ direction[0] > beyond[0]).mean()
     assert hits > 1e-3

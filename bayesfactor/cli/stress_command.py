@@ -70,7 +70,7 @@ def stress(
     asked = _scenarios(scenarios, episodes, shock, frozen=frozen)
     asked += _more(correlation, volatility, nu, lose, volume, participation)
     _check(asked)
-    tree = load(path)
+    tree: Any = load(path)
     held = read_weights(weights, [str(a) for a in tree["observed_data"]["asset"].values], fill_zero=fill_zero)
     past = None if history is None else panel_from_prices(history, factors=factors)
     found = run(
