@@ -125,14 +125,16 @@ def breakdown(
         )
         raise SchemaError(msg)
     where = {} if measure == "volatility" else {s.LEVEL: level_position(risk, level)}
-    point = risk[part].isel(where).transpose(s.ASSET, s.COMPONENT).values[None]
+    order = s.canonical_order(risk[s.ASSET])
+    point = risk[part].isel(where).transpose(s.ASSET, s.COMPONENT).values[None, order]
     draws = risk[posterior].isel(where).transpose(s.CHAIN, s.DRAW, s.ASSET, s.COMPONENT).values
-    draws = draws.reshape(-1, *draws.shape[2:])
+    draws = draws.reshape(-1, *draws.shape[2:])[:, order]
     over, key = (2, s.ASSET) if by in {s.ASSET, s.GROUP} else (1, s.COMPONENT)
     name = by if by in risk.coords else key
     labels, index = np.unique(risk[name].values.astype(str), return_inverse=True)
     if name == key:  # keep the order given
         labels, index = risk[key].values.astype(str), np.arange(risk.sizes[key])
+    index = index[order] if key == s.ASSET else index
     member = np.equal.outer(index, np.arange(len(labels))).astype(float)
     total = float(risk[measure].isel(where))
     return Breakdown(
