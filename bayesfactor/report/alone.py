@@ -90,7 +90,7 @@ def groups_alone(found: Predictions, weights: np.ndarray) -> Alone:
     names = np.unique(groups)
     held = np.stack([np.where(groups == g, weights, 0.0) for g in names])
     volatility, draws = _portfolios(found, held)
-    net = held.sum(axis=1)
+    net = held[:, found.labels.order].sum(axis=1)
     nothing = np.full(len(names), np.nan)
     return Alone(names, volatility, draws, nothing, net, np.broadcast_to(net, draws.shape))
 

@@ -164,6 +164,8 @@ def _single(
         weights_for(benchmark, tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values)
     worth = float(risk.attrs.get("value", 1.0)) if risk is not None else 1.0
     subject = _subject(tree, asked, risk, diagnosis)
+    if scenarios is not None:
+        inputs.check_same_weights(scenarios, subject.risk)
     active = None
     if benchmark is not None:
         held = held_weights(subject.risk)

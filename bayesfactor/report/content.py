@@ -238,7 +238,8 @@ def cells(*texts: str) -> tuple[Cell, ...]:
 
 def quantiles(draws: np.ndarray) -> np.ndarray:
     """Return the two ends of the report's interval over the first axis; NaN where a draw is."""
-    ends: np.ndarray = np.quantile(draws, [0.5 - INTERVAL / 2, 0.5 + INTERVAL / 2], axis=0)
+    with np.errstate(invalid="ignore"):  # between two infinite draws
+        ends: np.ndarray = np.quantile(draws, [0.5 - INTERVAL / 2, 0.5 + INTERVAL / 2], axis=0)
     return ends
 
 

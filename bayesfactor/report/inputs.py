@@ -11,7 +11,15 @@ from bayesfactor.errors import ConvergenceError, MissingFileError, RiskError, Sc
 from bayesfactor.report.section_model import banners
 from bayesfactor.report.section_stress import DIGESTS
 
-__all__ = ["check_risk", "check_value", "check_verdict", "checked_folder", "checked_path", "format_of"]
+__all__ = [
+    "check_risk",
+    "check_same_weights",
+    "check_value",
+    "check_verdict",
+    "checked_folder",
+    "checked_path",
+    "format_of",
+]
 
 _HTML: Final = (".html", ".htm")
 _MARKDOWN: Final = (".md", ".markdown")
@@ -90,6 +98,15 @@ def check_risk(risk: Any, tree: xr.DataTree) -> None:
     if other or not np.array_equal(risk[s.ASSET].values, tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values):
         what = ", ".join(other) or "the assets"
         msg = f"risk was computed from another fit: {what} differ. Call bf.decompose_risk on this tree."
+        raise RiskError(msg)
+
+
+def check_same_weights(stress: xr.Dataset, risk: xr.Dataset) -> None:
+    """Refuse scenarios of another portfolio."""
+    if "weight" in stress.coords and not np.allclose(stress["weight"], risk["weight"], rtol=1e-9, atol=1e-12):
+        msg = (
+            "stress is that of other weights than this report's. Call bf.stress with the weights given here."
+        )
         raise RiskError(msg)
 
 

@@ -66,11 +66,15 @@ def page(
     tree, risk, found = subject.tree, subject.risk, subject.found
     over = w.per_horizon(int(risk.attrs.get("horizon", 1)), years_of(tree))
     weights, level = held_weights(risk), float(risk[s.LEVEL].max())
+    with np.errstate(invalid="ignore"):  # shares of what is infinite: n/a
+        risks = [
+            risk_section(risk, found, weights, over, value),
+            contributions_section(risk, value),
+            exposures_section(risk, found, weights),
+        ]
     sections = [
         model_section(tree, risk),
-        risk_section(risk, found, weights, over, value),
-        contributions_section(risk, value),
-        exposures_section(risk, found, weights),
+        *risks,
         active_section(subject.active, level, value) if subject.active is not None else None,
         stress_section(subject.stress, value) if subject.stress is not None else None,
         sensitivity_section(sensitivity) if sensitivity is not None else None,

@@ -196,8 +196,9 @@ def sensitivity_section(sensitivity: Any) -> Section:
     )
     heads = tuple(str(c).replace("_", " ").capitalize() for c in table.columns)
     words = (
-        "How far a risk number moves when the prior, or the data, count for a little more or less. A number "
-        "that the prior moves as much as the data do is one that the prior decides."
+        "How far a risk number moves when the prior, or the data, count for a little more or less; above "
+        "0.05 it is sensitive. A number that the prior moves as much as the data do is one that the prior "
+        "decides. Risk numbers are fractions of value."
     )
     found = Table("sensitivity", "Power-scaling sensitivity", heads, rows, table)
     return Section("sensitivity", "Does the prior set the risk?", (Words(words), found), "Sensitivity")

@@ -11,7 +11,6 @@ from matplotlib.ticker import FuncFormatter
 from bayesfactor import schema as s
 from bayesfactor.attribution import systematic_share
 from bayesfactor.attribution.draws import Draws, read_draws
-from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import thinned
 from bayesfactor.plots import PALETTE
 from bayesfactor.plots.frame import date_axis, ink
@@ -41,12 +40,10 @@ _FEWEST: Final = 40
 
 def systematic_section(tree: xr.DataTree, weights: np.ndarray, cadence: str) -> Section | None:
     """Return the section; None where the model has no observed factor."""
-    try:
-        draws = read_draws(tree, verb="report")
-    except RiskError:
+    post = tree[s.POSTERIOR]
+    if not {s.ALPHA, s.LOADINGS} <= set(post.data_vars) or not post.sizes.get(s.FACTOR, 0):
         return None
-    if not len(draws.names):
-        return None
+    draws = read_draws(tree, verb="report")
     found = rolling_share(draws, weights)
     blocks: list[Block] = [
         Words(

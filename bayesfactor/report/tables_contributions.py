@@ -157,8 +157,9 @@ def _weights(risk: xr.Dataset, labels: np.ndarray, by: By) -> np.ndarray | None:
     """Return the weight of each part, where parts are assets or groups of them."""
     if by not in {s.ASSET, s.GROUP}:
         return None
-    key = risk[by].values.astype(str)
-    held = risk["weight"].values
+    order = s.canonical_order(risk[s.ASSET])
+    key = risk[by].values.astype(str)[order]
+    held = risk["weight"].values[order]
     return np.array([held[key == label].sum() for label in labels.astype(str)])
 
 
