@@ -215,6 +215,21 @@ def test_what_comes_after_a_shock_remembers_it():
     assert np.std(two) > 1.3 * np.sqrt(found.moments.factor_covariance[0, 0, 0, 0])
 
 
+@pytest.mark.parametrize("name", ["garch", "own market", "scores"])
+def test_paths_over_several_periods_are_those_of_the_law(name):
+    found = predict(TREES[name](), 4, random_seed=1)
+    draws = np.zeros(8000, dtype=int)
+    mine = opened(found).simulate(block_rng(3), draws)
+    own = [found.law.simulate(block_rng(4, i), 4, np.zeros(1000, dtype=int)) for i in range(8)]
+    for which in ("factor_returns", "specific_returns"):
+        one, two = getattr(mine, which), np.concatenate([getattr(b, which) for b in own])
+        for k in range(one.shape[2]):
+            assert stats.ks_2samp(one[:, 3, k], two[:, 3, k]).pvalue > 1e-3, (which, k)
+            # Sizes of periods that follow one another go together where variances remember.
+            pair = [stats.spearmanr(np.abs(x[:, 2, k]), np.abs(x[:, 3, k])).statistic for x in (one, two)]
+            assert abs(pair[0] - pair[1]) < 0.05, (which, k)
+
+
 @pytest.mark.filterwarnings("ignore:the Monte-Carlo error of ES")
 @pytest.mark.parametrize("name", ["static", "hybrid", "garch", "own market"])
 def test_a_regime_that_changes_nothing_is_the_risk_as_it_is(name):
