@@ -14,9 +14,12 @@ POSITIONS = "asset,instrument,type,quantity,price,strike,days,implied_volatility
 TRADES = "trade, asset, change\nless, COIN01, -0.1\nswitch, COIN01, -0.2\nless, COIN02, 0.05\nswitch, COIN03, 0.2\n"
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:the curvature of options")
+
+
 @pytest.fixture(scope="module")
 def tree():
-    return make_tree(draws=100)
+    return make_tree(draws=100, data_nu=12.0)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +59,14 @@ def test_risk_takes_positions_beside_weights(folder, tree):
 def test_positions_alone(folder, tree):
     out = folder / "alone.nc"
     call("risk", folder / "fit.nc", "--positions", folder / "positions.csv", "--value", 1000, "--weights", "none",
-         "--seed", 1, "--out", out)  # fmt: skip
+         "--repricing", "full", "--seed", 1, "--out", out)  # fmt: skip
     plain = bf.decompose_risk(
-        tree, None, value=1000, positions=bf.read_positions(folder / "positions.csv"), random_seed=1
+        tree,
+        None,
+        value=1000,
+        positions=bf.read_positions(folder / "positions.csv"),
+        repricing="full",
+        random_seed=1,
     )
     np.testing.assert_array_equal(bf.load(out)["es"], plain["es"])
 

@@ -1,7 +1,7 @@
 """VaR and ES of options given each draw.
 
 They are those of a straight stand-in, exact, plus the difference between the two on the same simulated paths.
-The stand-in's slopes are those of the tail, so that little is left to simulate.
+The stand-in's slopes are those of each level's tail, so that little is left to simulate.
 """
 
 from dataclasses import replace
@@ -52,17 +52,18 @@ def position_tails(
         tails, why = linear_tails(book.straight, levels, found, some)
         return _with_carry(book, tails), why
     try:
-        stand_in = _stand_in(book, levels, found, some)
+        stand_ins = _stand_ins(book, levels, found, some)
     except NumericalError as error:
         return no_tails(book, levels), str(error)
-    exact, why = linear_tails(stand_in, levels, found, some)
+    each = [linear_tails(x, levels[v : v + 1], found, some) for v, x in enumerate(stand_ins)]
+    why = next((why for _, why in each if why), "")
     if why:
         return no_tails(book, levels), why
-    exact = _with_carry(book, exact)
+    exact = _with_carry(book, _joined([tails for tails, _ in each]))
     most = _most_paths(book, found)
     n = min(_PATHS, most)
     while True:
-        tails = _corrected(exact, _differences(book, stand_in, levels, found, some, n))
+        tails = _corrected(exact, _differences(book, stand_ins, levels, found, some, n))
         worst, message = _worst(tails)
         if worst <= 1.0:
             return tails, ""
@@ -70,7 +71,9 @@ def position_tails(
         if before >= most or n > most:
             why = f"{message} on {before} paths per draw, and {n} would be needed"
             why += f" (at most {most} are drawn)." if found.law is not None else ": more than are stored."
-            return no_tails(book, levels), f"{why} Read the predictive VaR and ES, which have their mcse."
+            # The square of a return with nu below 4 has no variance; what an option pays has.
+            better = "" if book.full else ' Try repricing="full", whose tails are not squares.'
+            return no_tails(book, levels), f"{why}{better} The predictive VaR and ES have their own mcse."
 
 
 def _most_paths(book: Book, found: Predictions) -> int:
@@ -92,8 +95,16 @@ def _futures(found: Predictions, draw: int, paths: int, stream: int) -> Scenario
     return found.law.simulate(rng, found.moments.horizon, draws)
 
 
-def _stand_in(book: PositionBook, levels: np.ndarray, found: Predictions, some: np.ndarray) -> Book:
-    """Return the straight book whose slopes are those of the curved one in the tail."""
+def _joined(tails: list[ConditionalTails]) -> ConditionalTails:
+    """Return tails of single levels as one."""
+    along = {"var": 0, "es": 0, "var_contribution": 1, "es_contribution": 1, "var_mcse": 0, "es_mcse": 0}
+    return ConditionalTails(
+        **{n: np.concatenate([getattr(x, n) for x in tails], d) for n, d in along.items()}
+    )
+
+
+def _stand_ins(book: PositionBook, levels: np.ndarray, found: Predictions, some: np.ndarray) -> list[Book]:
+    """Return by level the straight book whose slopes are those of the curved one in the tail."""
     if found.law is None and len(found.stored) < _PATHS:
         msg = (
             f"options need {_PATHS} paths per draw for a posterior; the stored predictions hold "
@@ -109,13 +120,14 @@ def _stand_in(book: PositionBook, levels: np.ndarray, found: Predictions, some: 
 
     few = thinned(len(some), _PILOT_DRAWS)
     loss, returns, beyond = (np.concatenate(x) for x in zip(*run_blocks(one, few), strict=True))
-    tail = loss >= np.quantile(loss, 1.0 - np.exp(np.log(1.0 - levels).mean()))
-    r, b = returns[tail] - returns[tail].mean(axis=0), beyond[tail] - beyond[tail].mean(axis=0)
-    size = (r * r).sum(axis=0)
-    slopes = np.where(size > 0.0, (r * b).sum(axis=0) / np.where(size > 0.0, size, 1.0), 0.0)
-    weights = book.weights.copy()
-    weights[book.at] += slopes
-    return Book(book.moments, weights)
+    books = []
+    for cut in np.quantile(loss, levels):
+        r, b = (x[loss >= cut] - x[loss >= cut].mean(axis=0) for x in (returns, beyond))
+        size = (r * r).sum(axis=0)
+        weights = book.weights.copy()
+        weights[book.at] += np.where(size > 0.0, (r * b).sum(axis=0) / np.where(size > 0.0, size, 1.0), 0.0)
+        books.append(Book(book.moments, weights))
+    return books
 
 
 def _straight_loss(book: Book, weights: np.ndarray, d: int, block: Scenarios) -> np.ndarray:
@@ -143,7 +155,12 @@ def _with_carry(book: PositionBook, tails: ConditionalTails) -> ConditionalTails
 
 
 def _differences(
-    book: PositionBook, stand_in: Book, levels: np.ndarray, found: Predictions, some: np.ndarray, n: int
+    book: PositionBook,
+    stand_ins: list[Book],
+    levels: np.ndarray,
+    found: Predictions,
+    some: np.ndarray,
+    n: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return curved less straight: contributions (draw, kind, level, asset, component) and errors of sums.
 
@@ -154,10 +171,13 @@ def _differences(
         block = replace(_futures(found, int(some[d]), n, 1), draws=np.full(n, d))
         beyond = book.beyond(block)
         curved = _straight_loss(book, book.weights, d, block) - beyond.sum(axis=1)
-        straight = _straight_loss(book, stand_in.weights, d, block)
-        parts = _tail_parts(book, book.weights, d, block, curved, levels, beyond)
-        parts -= _tail_parts(book, stand_in.weights, d, block, straight, levels, None)
-        return parts, _batch_error(curved, straight, levels)
+        parts, errors = [], []
+        for level, stand_in in zip(levels, stand_ins, strict=True):
+            straight = _straight_loss(book, stand_in.weights, d, block)
+            part = _tail_parts(book, book.weights, d, block, curved, level, beyond)
+            parts.append(part - _tail_parts(book, stand_in.weights, d, block, straight, level, None))
+            errors.append(_batch_error(curved, straight, level))
+        return np.stack(parts, axis=1), np.stack(errors, axis=1)
 
     found_parts, errors = zip(*run_blocks(one, range(len(some))), strict=True)
     return np.stack(found_parts), np.stack(errors)
@@ -169,37 +189,33 @@ def _tail_parts(
     d: int,
     block: Scenarios,
     loss: np.ndarray,
-    levels: np.ndarray,
+    level: float,
     beyond: np.ndarray | None,
 ) -> np.ndarray:
-    """Return what VaR and ES are made of on some paths of one draw (kind, level, asset, component)."""
+    """Return what VaR and ES are made of on some paths of one draw (kind, asset, component)."""
     m = book.moments
     f, e = block.factor_returns.sum(axis=1), block.specific_returns.sum(axis=1)
     n_factors = f.shape[1]
-    out = np.zeros((2, len(levels), len(weights), n_factors + 4))
-    for v, level in enumerate(levels):
-        tail = Tail.of(loss, float(level))
-        window = (loss >= tail.window_low) & (loss <= tail.window_high)
-        for kind, (which, total) in enumerate(((window, tail.var), (loss >= tail.var, tail.es))):
-            x = out[kind, v]
-            x[:, :n_factors] = -weights[:, None] * m.loadings[d] * f[which].mean(axis=0)
-            x[:, n_factors] = -weights * e[which].mean(axis=0)
-            x[:, n_factors + 1] = -weights * m.horizon * m.alpha[d]
-            if beyond is not None:
-                x[:, n_factors + 2] = -beyond[which].mean(axis=0)
-            out[kind, v] = to_total(x, total, x)[0]
+    out = np.zeros((2, len(weights), n_factors + 4))
+    tail = Tail.of(loss, float(level))
+    window = (loss >= tail.window_low) & (loss <= tail.window_high)
+    for x, which, total in zip(out, (window, loss >= tail.var), (tail.var, tail.es), strict=True):
+        x[:, :n_factors] = -weights[:, None] * m.loadings[d] * f[which].mean(axis=0)
+        x[:, n_factors] = -weights * e[which].mean(axis=0)
+        x[:, n_factors + 1] = -weights * m.horizon * m.alpha[d]
+        if beyond is not None:
+            x[:, n_factors + 2] = -beyond[which].mean(axis=0)
+        x[:] = to_total(x, total, x)[0]
     return out
 
 
-def _batch_error(curved: np.ndarray, straight: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return the Monte-Carlo error of curved less straight (kind, level), from batches of paths."""
-    gaps = np.empty((_BATCHES, 2, len(levels)))
-    for b, (x, y) in enumerate(
-        zip(np.array_split(curved, _BATCHES), np.array_split(straight, _BATCHES), strict=True)
-    ):
-        for v, level in enumerate(levels):
-            one, other = Tail.of(x, float(level)), Tail.of(y, float(level))
-            gaps[b, :, v] = one.var - other.var, one.es - other.es
+def _batch_error(curved: np.ndarray, straight: np.ndarray, level: float) -> np.ndarray:
+    """Return the Monte-Carlo error of curved less straight (kind), from batches of paths."""
+    gaps = np.empty((_BATCHES, 2))
+    batches = (np.array_split(x, _BATCHES) for x in (curved, straight))
+    for b, (x, y) in enumerate(zip(*batches, strict=True)):
+        one, other = Tail.of(x, float(level)), Tail.of(y, float(level))
+        gaps[b] = one.var - other.var, one.es - other.es
     return gaps.std(axis=0, ddof=1) / np.sqrt(_BATCHES)
 
 
