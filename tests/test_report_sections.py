@@ -15,6 +15,7 @@ from bayesfactor.attribution.draws import read_draws
 from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import RiskError, SchemaError, WeightsError
 from bayesfactor.forecast import predict
+from bayesfactor.positions import read_positions
 from bayesfactor.report import report
 from bayesfactor.report.alone import assets_alone, factors_alone, groups_alone
 from bayesfactor.report.content import Document, Table, bars
@@ -266,6 +267,28 @@ def test_components_of_options_have_plain_names_and_no_simulated_law(plain, plai
     assert "nonlinear (gamma of options)" in text
     assert "carry (theta and funding)" in text
     assert "The law of the loss" not in [getattr(b, "title", "") for s in found.sections for b in s.blocks]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_options_count_by_their_delta(plain, tmp_path):
+    put = {"asset": "COIN01", "instrument": "option", "type": "put", "quantity": 3.0, "price": 100.0}
+    row = put | {"strike": 90.0, "days": 30.0, "implied_volatility": 0.9}
+    risk = decompose_risk(
+        plain, named(plain, WEIGHTS), positions=read_positions(pd.DataFrame([row])), value=1000.0, paths=20,
+        random_seed=1,
+    )  # fmt: skip
+    path = report(
+        plain, None, tmp_path / "r.html", risk=risk, diagnosis=sound(plain), export=tmp_path / "t",
+        benchmark=named(plain, WEIGHTS), random_seed=1,
+    )  # fmt: skip
+    page = Page(path.read_text(encoding="utf-8"))
+    exposures = pd.read_csv(tmp_path / "t" / "exposures_by_asset.csv").set_index("asset")["weight"]
+    assert exposures["COIN01"] == float(risk["delta_weight"].sel(asset="COIN01")) < WEIGHTS[0]
+    assert any("Weight, options by delta" in table[0] for table in page.tables)
+    text = "".join(page.text)
+    assert "Volatility is that of the linear part" in text
+    assert "positions=positions" in text
+    assert "Options count by their delta." in text
 
 
 def make_stress(tree, *, value=1.0, seed=0):

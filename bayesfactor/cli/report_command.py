@@ -49,7 +49,7 @@ def report(
     check_output(out, (".html", ".htm", ".md"))
     trees = [load(p) for p in paths]
     names = names_of([str(t.attrs["model"]) for t in trees], paths)
-    assets = [str(a) for a in trees[0]["observed_data"]["asset"].values]
+    assets = [str(a) for a in trees[0]["observed_data"].to_dataset()["asset"].values]
     held = read_weights(weights, assets, fill_zero=fill_zero)
     against = None if benchmark is None else read_weights(benchmark, assets, fill_zero=fill_zero)
     several = len(trees) > 1

@@ -15,10 +15,11 @@ from bayesfactor.keep import written_whole
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.report import inputs, render
 from bayesfactor.report.content import Document
-from bayesfactor.report.page import Subject, held_weights, page
+from bayesfactor.report.page import Subject, page
 from bayesfactor.report.section_active import active_risk
 from bayesfactor.report.section_stress import check_stress, sensitivity_section
 from bayesfactor.report.side_by_side import side_by_side
+from bayesfactor.report.tables_contributions import held_weights
 from bayesfactor.risk import decompose_risk
 from bayesfactor.risk.weights import weights_for
 

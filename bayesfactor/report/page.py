@@ -27,8 +27,9 @@ from bayesfactor.report.section_model import (
 from bayesfactor.report.section_risk import contributions_section, exposures_section, risk_section
 from bayesfactor.report.section_stress import sensitivity_section, stress_section
 from bayesfactor.report.section_systematic import systematic_section
+from bayesfactor.report.tables_contributions import held_weights
 
-__all__ = ["Subject", "held_weights", "loadings_section", "page", "script", "written"]
+__all__ = ["Subject", "loadings_section", "page", "script", "written"]
 
 _MOST_LISTED: Final = 200
 """Weights that the script of a report spells out."""
@@ -44,13 +45,6 @@ class Subject:
     diagnosis: xr.Dataset
     active: Active | None = None
     stress: xr.Dataset | None = None
-
-
-def held_weights(risk: xr.Dataset) -> np.ndarray:
-    """Return what is held of each asset, options by their delta, in the order of the panel."""
-    name = "delta_weight" if "delta_weight" in risk.coords else "weight"
-    held: np.ndarray = risk[name].values.astype(float)
-    return held
 
 
 def page(
@@ -111,19 +105,28 @@ def script(trees: str, risk: xr.Dataset, value: float | None, entropy: int) -> s
         assets += f"    # and {len(listed) - _MOST_LISTED} more: see the exported table\n"
     levels = ", ".join(f"{float(v):g}" for v in risk[s.LEVEL].values)
     money = f", value={value!r}" if value is not None else ""
+    horizon = int(risk.attrs.get("horizon", 1))
+    asked = f"levels=({levels},), horizon={horizon}{money}, random_seed={entropy}"
+    if "positions" in risk.attrs:
+        worth = float(risk.attrs.get("value", 1.0))
+        asked = (
+            f"random_seed={entropy}, risk=bf.decompose_risk(\n    tree, weights, positions=positions, "
+            f"levels=({levels},), horizon={horizon}, value={worth!r}, "
+            f"repricing={risk.attrs.get('repricing', 'taylor')!r}, "
+            f"random_seed={risk.attrs.get('random_seed', entropy)}\n)"
+        )
     load = 'tree = bf.load("fit.nc")' if trees == "tree" else f"trees = {trees}"
     return (
         f"import bayesfactor as bf\n\n{load}\n"
         f"weights = {{\n{assets}}}  # 0 for all other assets\n"
         'weights = {str(a): weights.get(str(a), 0.0) for a in tree["observed_data"]["asset"].values}\n'
-        f'bf.report({"tree" if trees == "tree" else "trees"}, weights, "report.html", levels=({levels},), '
-        f"horizon={int(risk.attrs.get('horizon', 1))}{money}, random_seed={entropy})\n"
+        f'bf.report({"tree" if trees == "tree" else "trees"}, weights, "report.html", {asked})\n'
     )
 
 
 def loadings_section(tree: xr.DataTree, risk: xr.Dataset, name: str = "loadings") -> Section | None:
     """Return the forest of loadings; None for a model without factors. `name` is that of no other picture."""
-    picture = loadings_picture(tree, risk["weight"], name)
+    picture = loadings_picture(tree, risk["weight"].copy(data=held_weights(risk)), name)
     if picture is None:
         return None
     some = f" The {MOST_ASSETS} largest positions are drawn." if risk.sizes[s.ASSET] > MOST_ASSETS else ""

@@ -97,7 +97,7 @@ def active_risk(found: Predictions, weights: np.ndarray, benchmark: Any, risk: x
             s.COMPONENT: components,
             s.FAMILY: (s.COMPONENT, families),
         },
-        attrs=risk.attrs,
+        attrs=risk.attrs | ({"delta_weight": 1} if "delta_weight" in risk.coords else {}),
     )
     losses = np.sort(simulated_losses(found, gap))
     beyond = max(1, round(len(losses) * (1.0 - float(risk[s.LEVEL].max()))))
@@ -130,6 +130,8 @@ def active_section(active: Active, level: float, value: float | None) -> Section
         "the mean shortfall against it in the worst cases. Parts add up to the tracking error; those below "
         "zero bring the portfolio nearer to its benchmark."
     )
+    if "delta_weight" in active.risk.attrs:
+        text += " Options count by their delta."
     tables: list[Block] = [
         _table(active, active.risk, *what)
         for what in (

@@ -10,6 +10,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.report import words as w
 from bayesfactor.report.content import Banner, Block, Facts, Folded, Listing, Section, Words
+from bayesfactor.report.tables_contributions import held_weights
 
 __all__ = ["banners", "cadence_of", "model_facts", "model_section", "stamps", "versions_section", "years_of"]
 
@@ -75,11 +76,12 @@ def _card(tree: xr.DataTree) -> dict[str, Any]:
 
 
 def _portfolio(risk: xr.Dataset) -> str:
-    weight = risk["weight"].values
+    weight = held_weights(risk)
     long, short, net = (
         w.percent(float(part.sum())) for part in (weight[weight > 0], weight[weight < 0], weight)
     )
-    return f"long {long}, short {short}, net {net}"
+    by = ", options by delta" if "delta_weight" in risk.coords else ""
+    return f"long {long}, short {short}, net {net}{by}"
 
 
 def model_facts(tree: xr.DataTree) -> tuple[tuple[str, str], ...]:

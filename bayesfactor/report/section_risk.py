@@ -21,7 +21,7 @@ _EXACT: Final = ("", "exact")
 
 def is_linear(risk: xr.Dataset) -> bool:
     """Whether the loss is that of weights alone, so that it can be simulated from them."""
-    return not {"nonlinear", "carry", s.COMPOUNDING} & {str(c) for c in risk[s.COMPONENT].values}
+    return not {s.NONLINEAR, s.CARRY, s.COMPOUNDING} & {str(c) for c in risk[s.COMPONENT].values}
 
 
 def risk_section(

@@ -189,7 +189,8 @@ def sensitivity_section(sensitivity: Any) -> Section:
         raise SchemaError(msg)
     table = sensitivity
     if not isinstance(table.index, pd.RangeIndex):
-        table = table.rename_axis(table.index.name or "risk number").reset_index()
+        name = "risk number" if table.index.name is None else str(table.index.name)
+        table = table.rename_axis(index=name).reset_index()
     rows = tuple(
         Row(str(record[0]), tuple(_sensitivity_cell(v) for v in record[1:]))
         for record in table.itertuples(index=False, name=None)

@@ -23,17 +23,26 @@ from bayesfactor.report.content import (
     quantiles,
 )
 
-__all__ = ["TOP", "contribution_tables", "heat_table", "key_figures", "plain_name"]
+__all__ = [
+    "TOP",
+    "contribution_tables",
+    "heat_table",
+    "held_weights",
+    "key_figures",
+    "plain_name",
+    "weight_head",
+]
 
 TOP: Final = 15
 """Rows of a table before the rest is folded."""
 _MOST_HEATED: Final = 40
+_DELTA: Final = "delta_weight"
 _PLAIN: Final = {
     s.SPECIFIC: "specific (no factor)",
     s.DRIFT: "drift (alpha)",
     s.COMPOUNDING: "compounding",
-    "nonlinear": "nonlinear (gamma of options)",
-    "carry": "carry (theta and funding)",
+    s.NONLINEAR: "nonlinear (gamma of options)",
+    s.CARRY: "carry (theta and funding)",
 }
 _PLURAL: Final = {"component": "factors", "family": "families", "group": "groups", "asset": "assets"}
 _TABLES: Final[tuple[tuple[By, str, str, str], ...]] = (
@@ -52,6 +61,17 @@ _TABLES: Final[tuple[tuple[By, str, str, str], ...]] = (
 def plain_name(component: str) -> str:
     """Return what a component is called in a table."""
     return _PLAIN.get(component, component)
+
+
+def held_weights(risk: xr.Dataset) -> np.ndarray:
+    """Return what is held of each asset, options by their delta, in the order of the panel."""
+    held: np.ndarray = risk[_DELTA if _DELTA in risk.coords else "weight"].values.astype(float)
+    return held
+
+
+def weight_head(risk: xr.Dataset) -> str:
+    """Return the heading over those weights."""
+    return "Weight, options by delta" if _DELTA in risk.coords else "Weight"
 
 
 def key_figures(risk: xr.Dataset, value: float | None) -> Cards:
@@ -121,7 +141,7 @@ def _table(
     name = measure_name("es", level)
     heads = (
         (corner,)
-        + (("Weight",) if weight is not None else ())
+        + ((weight_head(risk),) if weight is not None else ())
         + (f"{name}, % of value",)
         + ((f"{name}, money",) if value is not None else ())
         + (f"Share of {name}", INTERVAL_HEAD, "Share of volatility", INTERVAL_HEAD)
@@ -159,7 +179,7 @@ def _weights(risk: xr.Dataset, labels: np.ndarray, by: By) -> np.ndarray | None:
         return None
     order = s.canonical_order(risk[s.ASSET])
     key = risk[by].values.astype(str)[order]
-    held = risk["weight"].values[order]
+    held = held_weights(risk)[order]
     return np.array([held[key == label].sum() for label in labels.astype(str)])
 
 
