@@ -40,8 +40,11 @@ def stress(
     factors: Annotated[
         Path | None, typer.Option(help="Factor returns of the history, a table or .nc of `factors`.")
     ] = None,
+    positions: Annotated[
+        Path | None, typer.Option(help="CSV of perpetuals, options, greeks; needs --value.")
+    ] = None,
     levels: Levels = "0.95,0.99",
-    value: Annotated[float, typer.Option(help="Portfolio value; 1 gives percentages.")] = 1.0,
+    value: Annotated[float | None, typer.Option(help="Portfolio value; percentages where not given.")] = None,
     paths: Annotated[
         int | None, typer.Option(help="Futures per posterior draw; enough where not given.")
     ] = None,
@@ -56,6 +59,7 @@ def stress(
     from bayesfactor.cli.show import show_table
     from bayesfactor.keep import load, save
     from bayesfactor.panel import panel_from_prices
+    from bayesfactor.positions import read_positions
     from bayesfactor.stress import list_episodes
     from bayesfactor.stress import stress as run
 
@@ -80,6 +84,7 @@ def stress(
         history=past,
         levels=read_levels(levels),
         value=value,
+        positions=None if positions is None else read_positions(positions),
         paths=paths,
         random_seed=seed,
     )

@@ -84,10 +84,12 @@ class Ask:
     ahead : callable
         Horizon -> Predictions.
     weights : ndarray (asset)
-        Canonical order.
+        Canonical order; with positions those of their linear part.
     history : Dataset, optional
     value : float
     labels : Labels
+    optioned : ndarray of bool (asset), optional
+        Where there are positions, whatever their linear part.
     """
 
     tree: xr.DataTree
@@ -96,6 +98,13 @@ class Ask:
     history: xr.Dataset | None
     value: float
     labels: Labels
+    optioned: np.ndarray | None = None
+
+    @property
+    def held(self) -> np.ndarray:
+        """Where there is a weight or a position (asset)."""
+        weighted = self.weights != 0.0
+        return weighted if self.optioned is None else weighted | self.optioned
 
 
 def case_of(name: str, scenario: Scenario, ask: Ask) -> Case:
@@ -108,6 +117,11 @@ def case_of(name: str, scenario: Scenario, ask: Ask) -> Case:
         return _regime(scenario, ask)
     if isinstance(scenario, ReverseStress):
         return _reverse(name, scenario, ask)
+    if ask.optioned is not None:
+        msg = (
+            f"{name}: a sale over time is one of spot; positions cannot be given with it. Stress them apart."
+        )
+        raise RiskError(msg)
     return _liquidation(name, scenario, ask)
 
 
@@ -156,11 +170,11 @@ def _episode(name: str, episode: Episode, ask: Ask) -> Case:
         root[:, :, latent] = law.root[:, :, latent]
         shifted = replace(shifted, root=root)
     shifted = replace(shifted, replayed=days.returns)
-    young = np.isnan(days.returns[0]) & (ask.weights != 0.0)
+    young = np.isnan(days.returns[0]) & ask.held
     paths, stride = _streamed(shifted, found.entropy) if young.any() else (None, 1)
     chance = chance_of_move(m, observed, days.moves.sum(axis=0)) if len(observed) else math.nan
     first, last = (f"{x:%Y-%m-%d}" for x in days.stamps[[0, -1]])
-    held, new = int((ask.weights != 0.0).sum()), int(young.sum())
+    held, new = int(ask.held.sum()), int(young.sum())
     note = f"Replay of {first} to {last}: {held - new} of {held} coins held repeat their returns"
     note += f", {new} get loadings times factor moves and specific draws." if new else "."
     dear = law.law is not None

@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,11 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
 from bayesfactor.forecast import Labels, Predictions, predict
+from bayesfactor.laws import Moments
 from bayesfactor.laws.blocks import Seed, root_entropy, thinned
+from bayesfactor.positions import Positions
+from bayesfactor.positions.black import DAYS_PER_YEAR
+from bayesfactor.risk.nonlinear import PositionBook, position_book
 from bayesfactor.risk.weights import weights_for
 from bayesfactor.stress.cases import Ask, Case, case_of
 from bayesfactor.stress.reading import read_scenarios
@@ -20,6 +25,9 @@ from bayesfactor.stress.scenarios import Scenario
 from bayesfactor.stress.tails import Holding, Tails, tails
 
 __all__ = ["stress"]
+
+type Book = Callable[[Moments], PositionBook]
+"""Positions against the law of a scenario's periods."""
 
 _POSTERIOR_DRAWS: Final = 400
 _KEPT: Final = (
@@ -50,7 +58,10 @@ def stress(
     *,
     history: xr.Dataset | None = None,
     levels: Sequence[float] = (0.95, 0.99),
-    value: float = 1.0,
+    value: float | None = None,
+    positions: Positions | None = None,
+    kappa: Any = 0.0,
+    repricing: str = "full",
     paths: int | None = None,
     random_seed: Seed = None,
 ) -> xr.Dataset:
@@ -64,7 +75,8 @@ def stress(
     tree : DataTree
         From `bf.fit`, or `bf.stack` for scenarios of the horizon stored.
     weights : mapping, Series or DataArray (asset)
-        Fractions of the portfolio's value for every asset of the model.
+        Fractions of the portfolio's value for every asset of the model. None, or all zero, where there
+        are positions alone.
     scenarios : mapping, sequence, str or Path
         Name to scenario (`bf.Episode`, `bf.FactorShock`, `bf.RegimeShift`, `bf.ReverseStress`,
         `bf.Liquidation`); scenarios, or names of `bf.list_episodes()`; or a TOML file of them.
@@ -73,8 +85,14 @@ def stress(
         period. Where not given, the data of the fit.
     levels : sequence of float
         Confidence levels, above 0.5 and below 1.
-    value : float
-        Portfolio value; 1 gives fractions, 1e6 gives money.
+    value : float, optional
+        Portfolio value; 1 (where not given) gives fractions, 1e6 gives money. Needed with positions.
+    positions : Positions, optional
+        From `bf.read_positions`, in money beside the weights. Not with a `bf.Liquidation`.
+    kappa : float or mapping (asset)
+        As `bf.decompose_risk` takes it: an implied volatility s moves to s (1 - kappa r).
+    repricing : {"full", "taylor"}
+        Options are repriced, or expanded to second order, which moves of this size are often beyond.
     paths : int, optional
         Futures per posterior draw behind `var` and `es`. Where not given, as many as bring the Monte-Carlo
         error of every ES under 1 % (at most 200 000 scenarios).
@@ -85,11 +103,12 @@ def stress(
     Dataset
         `loss (scenario)`: expected loss under the scenario, over all draws; `loss_posterior (scenario, chain,
         draw)`: the same given each of at least 400 draws; `loss_contribution (scenario, asset, component)`:
-        adds up to `loss`; all three without simulation. `var`, `es`, their errors `var_mcse` and `es_mcse
-        (scenario, level)`, and `es_contribution (scenario, level, asset, component)`: of the loss under the
-        scenario, with specific returns and what the scenario leaves open drawn. `factor_move (scenario,
-        factor)`: expected total move. `plausibility (scenario)`: predictive probability of a factor move at
-        least as far in its direction, NaN where that means nothing. With a `bf.Liquidation`, `days_to_unwind
+        adds up to `loss`; all three without simulation, but for what options gain beyond their slopes, the
+        component `nonlinear`; theta and funding are `carry`. `var`, `es`, their errors `var_mcse` and
+        `es_mcse (scenario, level)`, and `es_contribution (scenario, level, asset, component)`: of the loss
+        under the scenario, with specific returns and what the scenario leaves open drawn. `factor_move
+        (scenario, factor)`: expected total move. `plausibility (scenario)`: predictive probability of a
+        factor move at least as far in its direction, NaN where that means nothing. With a `bf.Liquidation`, `days_to_unwind
         (scenario, asset)`, in periods. Coords `kind`, `horizon` and `note (scenario)`, `group` and `weight
         (asset)`, `family (component)`.
 
@@ -120,17 +139,37 @@ def stress(
     >>> found["loss"].to_pandas()  # doctest: +SKIP
     """
     s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="stress")
+    if positions is not None and value is None:
+        msg = (
+            "positions are money and weights are fractions: give value, the money that the weights refer to."
+        )
+        raise RiskError(msg)
+    value = 1.0 if value is None else value
     wanted = _check(tree, levels, value, paths)
     asked = read_scenarios(scenarios)
     entropy = root_entropy(random_seed)
     ahead = _ahead(tree, entropy)
-    labels = ahead(1).labels if s.POSTERIOR in tree.children else _stored_labels(tree, ahead)
-    w = weights_for(weights, labels.assets)
-    ask = Ask(tree, ahead, np.ascontiguousarray(w[labels.order]), history, float(value), labels)
-    found = [_one(name, scenario, ask, wanted, paths) for name, scenario in asked.items()]
+    near = ahead(1 if s.POSTERIOR in tree.children else int(tree[s.PREDICTIONS].sizes[s.HORIZON]))
+    labels = near.labels
+    if weights is None and positions is not None:
+        weights = dict.fromkeys(labels.assets.tolist(), 0.0)
+    w = weights_for(weights, labels.assets, allow_zero=positions is not None)
+    spot = np.ascontiguousarray(w[labels.order])
+    ask = Ask(tree, ahead, spot, history, float(value), labels)
+    book: Book | None = None
+    if positions is not None:
+        days = DAYS_PER_YEAR / float(tree.attrs.get("periods_per_year", DAYS_PER_YEAR))
+        held = {"value": float(value), "kappa": kappa, "period_days": days, "repricing": repricing}
+        book = partial(position_book, weights=spot, positions=positions, labels=labels, **held)
+        straight = book(near.moments)
+        optioned = np.isin(np.arange(len(spot)), straight.at)
+        ask = replace(ask, weights=straight.weights, optioned=optioned)
+    found = [_one(name, scenario, ask, book, wanted, paths) for name, scenario in asked.items()]
     out = _dataset(labels, list(asked), [x.kind for x in asked.values()], wanted, found)
     out = out.assign({name: out[name] * value for name in _MONEY})
     out = out.assign_coords(weight=(s.ASSET, w))
+    if positions is not None:
+        out = out.assign_coords(delta_weight=(s.ASSET, labels.to_panel_order(ask.weights, 0)))
     out.attrs = {k: tree.attrs[k] for k in _KEPT if k in tree.attrs} | {
         "schema_version": s.SCHEMA_VERSION,
         "kind_of_data": "stress",
@@ -144,10 +183,10 @@ def stress(
 
 
 def _one(
-    name: str, scenario: Scenario, ask: Ask, levels: np.ndarray, paths: int | None
+    name: str, scenario: Scenario, ask: Ask, book: Book | None, levels: np.ndarray, paths: int | None
 ) -> tuple[Case, Holding, Tails]:
     case = case_of(name, scenario, ask)
-    holding = Holding(case, ask.weights)
+    holding = Holding(case, ask.weights, None if book is None else book(case.moments))
     return case, holding, tails(holding, levels, ask.labels, paths=paths)
 
 
@@ -173,10 +212,6 @@ def _ahead(tree: xr.DataTree, entropy: int) -> Callable[[int], Predictions]:
         return known[horizon]
 
     return ahead
-
-
-def _stored_labels(tree: xr.DataTree, ahead: Callable[[int], Predictions]) -> Labels:
-    return ahead(int(tree[s.PREDICTIONS].sizes[s.HORIZON])).labels
 
 
 def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int | None) -> np.ndarray:
@@ -216,7 +251,7 @@ def _dataset(
     means = [h.mean_parts.mean(axis=0) for h in holdings]
     by_draw = [h.mean_parts.sum(axis=(1, 2)).reshape(grid)[:, kept] for h in holdings]
     by_level, cells = (s.SCENARIO, s.LEVEL), (s.SCENARIO, s.ASSET, s.COMPONENT)
-    others = (s.SPECIFIC, s.DRIFT)
+    others = (s.SPECIFIC, s.DRIFT, s.NONLINEAR, s.CARRY)[: means[0].shape[1] - len(labels.factors)]
     variables = {
         "loss": (s.SCENARIO, [m.sum() for m in means]),
         "loss_posterior": ((s.SCENARIO, s.CHAIN, s.DRAW), np.stack(by_draw)),

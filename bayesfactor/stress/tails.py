@@ -12,6 +12,7 @@ import numpy as np
 
 from bayesfactor.forecast import Labels
 from bayesfactor.laws import Scenarios
+from bayesfactor.risk.nonlinear import PositionBook, padded
 from bayesfactor.stress.cases import Case
 
 __all__ = ["Holding", "Tails", "tails"]
@@ -20,6 +21,8 @@ _TARGET: Final = 0.01
 _FIRST: Final = 50_000
 _MOST: Final = 200_000
 _MOST_DEAR: Final = 40_000
+_AVERAGED: Final = 100_000
+"""Scenarios over which the mean of a non-linear gain is taken."""
 _MOST_CELLS: Final = 120_000_000
 """Scenarios times periods times assets; what a long sale is drawn with."""
 
@@ -33,10 +36,13 @@ class Holding:
     case : Case
     weights : ndarray (asset)
         Canonical order.
+    positions : PositionBook, optional
+        What is held besides: `weights` then hold its linear part.
     """
 
     case: Case
     weights: np.ndarray
+    positions: PositionBook | None = None
 
     @cached_property
     def held(self) -> np.ndarray:
@@ -67,17 +73,59 @@ class Holding:
         """Return the loss of each row of a block."""
         d = block.draws
         total = self.drift[d].sum(axis=1) + np.einsum("nhk,nhk->n", self.exposures[d], block.factor_returns)
-        return -(total + np.einsum("nhi,hi->n", block.specific_returns, self.held))
+        total = total + np.einsum("nhi,hi->n", block.specific_returns, self.held)
+        if self.positions is not None:
+            total = total + (self.positions.beyond(block) + self.positions.certain).sum(axis=1)
+        return -total
 
     def parts(self, block: Scenarios, rows: np.ndarray) -> np.ndarray:
         """Return the parts of the loss of some rows of a block (row, asset, component); they add up to it."""
         d = np.arange(self.case.moments.n_draws)[block.draws][rows]
         specific = np.einsum("nhi,hi->ni", block.specific_returns[rows], self.held)
-        return self._parts(d, block.factor_returns[rows], specific)
+        linear = self._parts(d, block.factor_returns[rows], specific)
+        if self.positions is None:
+            return linear
+        some = Scenarios(d, block.factor_returns[rows], block.specific_returns[rows])
+        return self._with_positions(linear, self.positions.beyond(some))
+
+    def _with_positions(self, linear: np.ndarray, beyond: np.ndarray) -> np.ndarray:
+        """Return parts (row, asset, component) with those of positions: `nonlinear` and `carry`."""
+        assert self.positions is not None  # noqa: S101 - the callers ask
+        out = padded(linear)
+        out[:, :, -2], out[:, :, -1] = -beyond, -self.positions.certain
+        return out
+
+    @cached_property
+    def mean_beyond(self) -> np.ndarray:
+        """What positions gain on average beyond their linear part, given each draw (draw, asset).
+
+        An average over paths: what an option gains has no closed form here.
+        """
+        assert self.positions is not None  # noqa: S101 - the callers ask
+        case, n = self.case, self.case.moments.n_draws
+        if case.paths is None:
+            assert case.replayed is not None  # noqa: S101 - nothing is open, so returns are known
+            returns = np.nan_to_num(case.replayed).sum(axis=0)[self.positions.at]
+            out = np.zeros(case.moments.alpha.shape)
+            out[:, self.positions.at] = self.positions.bent(returns[None])
+            return out
+        count = max(1, _AVERAGED // n // case.stride) * case.stride
+        total, blocks = np.zeros(case.moments.alpha.shape), np.zeros(n)
+        for block in case.paths(range(count)):
+            d = np.arange(n)[block.draws]
+            np.add.at(total, d, self.positions.beyond(block))
+            np.add.at(blocks, d, 1.0)
+        return total / blocks[:, None]
 
     @cached_property
     def mean_parts(self) -> np.ndarray:
-        """E[x] given each draw (draw, asset, component), in closed form."""
+        """E[x] given each draw (draw, asset, component), in closed form but for what positions add."""
+        if self.positions is None:
+            return self._linear_means
+        return self._with_positions(self._linear_means, self.mean_beyond)
+
+    @cached_property
+    def _linear_means(self) -> np.ndarray:
         m = self.case.moments
         out = self._parts(np.arange(m.n_draws), self.case.expected, np.zeros(m.alpha.shape))
         if self.case.replayed is not None:
