@@ -121,6 +121,16 @@ def test_the_largest_diversification_has_a_closed_form():
     assert float(found["diversification_ratio"]) == pytest.approx(np.sqrt(5), rel=1e-4)
 
 
+@pytest.mark.parametrize("objective", ["min_es", "min_volatility", "max_diversification"])
+@pytest.mark.parametrize("cap", [0.2, 0.25])
+def test_bounds_may_decide_everything_or_almost(tree, objective, cap):
+    """Six coins of at most a fifth: five are on their bound, or four on it and one in between."""
+    found = bf.allocate(tree, objective, bounds=(0, cap), **SMALL)["weights"]
+    assert float(found.sum()) == pytest.approx(1.0, abs=1e-8)
+    assert float(found.max()) <= cap + 1e-8
+    assert float(found.min()) >= -1e-8
+
+
 def test_no_weights_are_better(tree):
     """Random long-only weights never beat what was found."""
     law = law_of(tree)

@@ -80,14 +80,13 @@ def least_volatility(covariance: np.ndarray, terms: Terms) -> np.ndarray:
     w = _weights(MeanRisk, covariance / unit**2, None, **options, **_between(terms))
     if terms.rate > 0.0:
         return w
-    at = _at_bounds(w, terms)
-    free, fixed = np.flatnonzero(~at), np.flatnonzero(at)
-    inner, ones = covariance[np.ix_(free, free)], np.ones(len(free))
-    pull = covariance[np.ix_(free, fixed)] @ w[fixed]
-    both = np.linalg.solve(inner, np.stack([ones, pull], axis=1))
-    price = (1.0 - w[fixed].sum() + both[:, 1].sum()) / both[:, 0].sum()
-    exact = w.copy()
-    exact[free] = price * both[:, 0] - both[:, 1]
+    exact, free = _on_bounds(w, terms)
+    if len(free):
+        fixed = np.setdiff1d(np.arange(len(w)), free)
+        pull = covariance[np.ix_(free, fixed)] @ exact[fixed]
+        sides = np.stack([np.ones(len(free)), pull], axis=1)
+        even, away = np.linalg.solve(covariance[np.ix_(free, free)], sides).T
+        exact[free] = (1.0 - exact[fixed].sum() + away.sum()) / even.sum() * even - away
     return _better(w, exact, terms, lambda v: float(v @ covariance @ v))
 
 
@@ -96,29 +95,28 @@ def equal_diversification(covariance: np.ndarray, terms: Terms) -> np.ndarray:
     unit = _unit(covariance)
     options = {"solver_params": _TIGHT, **_between(terms)}
     w = _weights(MaximumDiversification, covariance / unit**2, None, **options)
-    at, sd = _at_bounds(w, terms), np.sqrt(np.diag(covariance))
-    if (w[at] != 0.0).any():
-        return w
-    free, exact = np.flatnonzero(~at), np.zeros_like(w)
-    exact[free] = np.linalg.solve(covariance[np.ix_(free, free)], sd[free])
-    exact /= exact.sum()
+    sd = np.sqrt(np.diag(covariance))
+    exact, free = _on_bounds(w, terms)
+    if not np.delete(exact, free).any():  # nothing else is held, so that scale is free
+        exact[free] = np.linalg.solve(covariance[np.ix_(free, free)], sd[free])
+        exact /= exact.sum()
     return _better(w, exact, terms, lambda v: float(v @ covariance @ v) / float(v @ sd) ** 2)
 
 
-def _at_bounds(w: np.ndarray, terms: Terms) -> np.ndarray:
-    """Put weights a solver's error away from a bound on it, and say which they are."""
+def _on_bounds(w: np.ndarray, terms: Terms) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights with those a solver's error away from a bound on it, and where the others are."""
     low, high = w < terms.low + _NEAR, w > terms.high - _NEAR
-    w[low], w[high] = terms.low[low], terms.high[high]
-    return low | high
+    exact = np.where(low, terms.low, np.where(high, terms.high, w))
+    return exact, np.flatnonzero(~(low | high))
 
 
 def _better(
     w: np.ndarray, exact: np.ndarray, terms: Terms, measure: Callable[[np.ndarray], float]
 ) -> np.ndarray:
-    """Return the solution of the linear system, if it keeps to the bounds and is no worse."""
+    """Return the exact weights if they keep to the bounds and are no worse than the solver's."""
     inside = (exact >= terms.low - 1e-12).all() and (exact <= terms.high + 1e-12).all()
-    w = w / w.sum()
-    return exact if inside and measure(exact) <= measure(w) * (1.0 + 1e-9) else w
+    whole = abs(exact.sum() - 1.0) < 1e-9
+    return exact if inside and whole and measure(exact) <= measure(w) * (1.0 + 1e-9) else w
 
 
 def risk_parity(covariance: np.ndarray, budget: np.ndarray, terms: Terms) -> np.ndarray:
