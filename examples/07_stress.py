@@ -1,9 +1,10 @@
-# %% [markdown]
-# # What if? Replays, shocks, other regimes, and what would lose so much
-# A market of which the fit has seen the last two years, and a crash that lies before them. With
-# `BAYESFACTOR_QUICK=1` everything is smaller.
+"""What if? Replays, shocks, other regimes, and what would lose so much
+====================================================================
 
-# %%
+A market of which the fit has seen the last two years, and a crash that lies before them. With
+``BAYESFACTOR_QUICK=1`` everything is smaller.
+"""
+
 import os
 import warnings
 
@@ -17,11 +18,12 @@ n_coins, n_days = (6, 250) if quick else (12, 730)
 sample = {"draws": 100, "tune": 150, "chains": 2} if quick else {"draws": 500, "tune": 500, "chains": 2}
 paths = 50 if quick else None
 
-# %% [markdown]
-# ## Three years, the last coin listed a year ago
+# %%
+# Three years, the last coin listed a year ago
+# --------------------------------------------
+#
 # The first days hold a crash: the market falls by half in three days.
 
-# %%
 rng = np.random.default_rng(1)
 days = pd.date_range("2022-01-01", periods=n_days + 60)
 coins = [f"C{i:02d}" for i in range(n_coins)]
@@ -43,11 +45,12 @@ with warnings.catch_warnings():
     tree = bf.fit("hierarchical-t", window, random_seed=1, progressbar=False, **sample)
 weights = dict.fromkeys(coins, 1 / n_coins)
 
-# %% [markdown]
-# ## The scenarios
+# %%
+# The scenarios
+# -------------
+#
 # The crash is not among the data of the fit, so it is read off the history. The youngest coin did not exist.
 
-# %%
 scenarios = {
     "the crash": bf.Episode(start=days[20], end=days[22]),
     "market -20 %": bf.FactorShock({"market": -0.2}),
@@ -62,10 +65,10 @@ table["ES 99 %"] = found["es"].sel(level=0.99).to_series()
 print(table.round(4))
 print(*found["note"].values, sep="\n")
 
-# %% [markdown]
-# ## How sure is a loss, and where does it come from?
-
 # %%
+# How sure is a loss, and where does it come from?
+# ------------------------------------------------
+
 low, high = found["loss_posterior"].quantile([0.05, 0.95], ("chain", "draw"))
 print(pd.DataFrame({"5 %": low.to_series(), "95 %": high.to_series()}).round(3))
 print(found["loss_contribution"].sum("asset").to_pandas().round(3) + 0.0)

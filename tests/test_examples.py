@@ -52,8 +52,10 @@ def test_an_example_runs(path, runs):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_an_example_is_a_short_script_in_cells(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 100
-    assert text.startswith("# %% [markdown]\n# # ")
+    assert len(text.splitlines()) <= 110
+    title, line = text.removeprefix('"""').splitlines()[:2]
+    assert set(line) == {"="}
+    assert len(line) == len(title)
     assert ast.parse(text).body
 
 

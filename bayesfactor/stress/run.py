@@ -108,9 +108,9 @@ def stress(
         `es_mcse (scenario, level)`, and `es_contribution (scenario, level, asset, component)`: of the loss
         under the scenario, with specific returns and what the scenario leaves open drawn. `factor_move
         (scenario, factor)`: expected total move. `plausibility (scenario)`: predictive probability of a
-        factor move at least as far in its direction, NaN where that means nothing. With a `bf.Liquidation`, `days_to_unwind
-        (scenario, asset)`, in periods. Coords `kind`, `horizon` and `note (scenario)`, `group` and `weight
-        (asset)`, `family (component)`.
+        factor move at least as far in its direction, NaN where that means nothing. With a `bf.Liquidation`,
+        `days_to_unwind (scenario, asset)`, in periods. Coords `kind`, `horizon` and `note (scenario)`,
+        `group` and `weight (asset)`, `family (component)`.
 
     Raises
     ------
