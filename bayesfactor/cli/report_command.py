@@ -29,6 +29,9 @@ def report(
     risk: Annotated[
         Path | None, typer.Option(help="Risk that `risk` saved, instead of computing it; .nc.")
     ] = None,
+    positions: Annotated[
+        Path | None, typer.Option(help="CSV of perpetuals, options, greeks, repriced in full; needs --value.")
+    ] = None,
     stress: Annotated[Path | None, typer.Option(help="Stress scenarios that `stress` saved; .nc.")] = None,
     backtest: Annotated[Path | None, typer.Option(help="A backtest that `backtest` saved; .nc.")] = None,
     sensitivity: Annotated[Path | None, typer.Option(help="Table of prior sensitivity: .csv or .nc.")] = None,
@@ -53,9 +56,13 @@ def report(
     held = read_weights(weights, assets, fill_zero=fill_zero)
     against = None if benchmark is None else read_weights(benchmark, assets, fill_zero=fill_zero)
     several = len(trees) > 1
-    if several and risk is not None:
-        msg = "--risk is that of one fit; leave it out to compare several."
+    if several and (risk is not None or positions is not None):
+        msg = "--risk and --positions are those of one fit; leave them out to compare several."
         raise BayesFactorError(msg)
+    found = _dataset(risk)
+    if positions is not None:
+        options = {"levels": read_levels(levels), "horizon": horizon, "value": value, "random_seed": seed}
+        found = _with_positions(trees[0], held, positions, found, options)
     done = write(
         dict(zip(names, trees, strict=True)) if several else trees[0],
         held,
@@ -68,12 +75,23 @@ def report(
         stress=_dataset(stress),
         backtest=_dataset(backtest),
         sensitivity=_table(sensitivity),
-        risk=_dataset(risk),
+        risk=found,
         export=export,
         allow_unconverged=allow_unconverged,
         random_seed=seed,
     )
     typer.echo(str(done))
+
+
+def _with_positions(tree: Any, held: Any, path: Path, risk: Any, options: dict[str, Any]) -> Any:
+    """Return the risk of weights and positions."""
+    from bayesfactor.positions import read_positions
+    from bayesfactor.risk import decompose_risk
+
+    if risk is not None:
+        msg = "--risk holds its positions already: `bayesfactor risk --positions` put them there. Give one."
+        raise BayesFactorError(msg)
+    return decompose_risk(tree, held, positions=read_positions(path), repricing="full", **options)
 
 
 def _dataset(path: Path | None) -> Any:

@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -160,7 +159,7 @@ def stress(
     if positions is not None:
         days = DAYS_PER_YEAR / float(tree.attrs.get("periods_per_year", DAYS_PER_YEAR))
         held = {"value": float(value), "kappa": kappa, "period_days": days, "repricing": repricing}
-        book = partial(position_book, weights=spot, positions=positions, labels=labels, **held)
+        book = lambda moments: position_book(moments, spot, positions, labels, **held)  # noqa: E731
         straight = book(near.moments)
         optioned = np.isin(np.arange(len(spot)), straight.at)
         ask = replace(ask, weights=straight.weights, optioned=optioned)
