@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import bayesfactor as bf
 from bayesfactor.cli import app
-from bayesfactor.cli.trades_command import read_trades
+from bayesfactor.cli.inputs import read_trades
 from bayesfactor.errors import MissingFileError, WeightsError
 
 POSITIONS = "asset,instrument,type,quantity,price,strike,days,implied_volatility\nCOIN01,option,put,-4,100,95,30,0.8\n"

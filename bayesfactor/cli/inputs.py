@@ -21,6 +21,7 @@ __all__ = [
     "names_of",
     "read_levels",
     "read_portfolios",
+    "read_trades",
     "read_weights",
     "write_csv",
     "write_factors",
@@ -108,6 +109,45 @@ def _from_file(path: Path) -> pd.Series:
         msg = f"weights: {path.name!r} has no number for {where}. Give 0 to what is not held."
         raise WeightsError(msg)
     return pd.Series(numbers.to_numpy("float64"), index=table[s.ASSET].str.strip())
+
+
+def read_trades(path: Path) -> dict[str, dict[str, float]]:
+    """Return trades, in the order of the file, as changes of weight by asset.
+
+    Raises
+    ------
+    WeightsError
+        If a column is missing, a change is not a number, or a trade names an asset twice.
+    MissingFileError
+        If there is no such file.
+    """
+    if not path.is_file():
+        msg = f"no file of trades at {str(path)!r}. Give a CSV with the columns trade, asset and change."
+        raise MissingFileError(msg)
+    try:
+        # NA and NULL are names of coins, not holes.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (ValueError, OSError) as error:
+        msg = f"trades: {path.name!r} cannot be read as CSV: {str(error).strip()}. Write it again."
+        raise WeightsError(msg) from error
+    table.columns = [str(c).strip() for c in table.columns]
+    if not {s.TRADE, s.ASSET, "change"} <= set(table.columns):
+        got = ", ".join(table.columns)
+        msg = f"trades: {path.name!r} needs the columns trade, asset and change; got {got}."
+        raise WeightsError(msg)
+    found: dict[str, dict[str, float]] = {}
+    columns = (table[c].astype(str).str.strip() for c in (s.TRADE, s.ASSET, "change"))
+    for name, asset, text in zip(*columns, strict=True):
+        one = found.setdefault(name, {})
+        if asset in one:
+            msg = f"trades: {path.name!r} changes {asset} twice in {name!r}. Add the changes up."
+            raise WeightsError(msg)
+        try:
+            one[asset] = float(text)
+        except ValueError as error:
+            msg = f"trades: {path.name!r} has no number for {asset} in {name!r}; got {text!r}."
+            raise WeightsError(msg) from error
+    return found
 
 
 def read_portfolios(text: str, assets: Sequence[str]) -> pd.DataFrame:

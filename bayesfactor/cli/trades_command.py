@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 
-from bayesfactor import schema as s
 from bayesfactor.cli.commands import FillZero, Fit, Horizon, Levels, Seed, Weights
-from bayesfactor.errors import MissingFileError, WeightsError
 
-__all__ = ["read_trades", "trades"]
+__all__ = ["trades"]
 
 _ENDS = (0.05, 0.95)
 
@@ -28,7 +25,8 @@ def trades(
     out: Annotated[Path | None, typer.Option(help="Save the Dataset: .nc or .zarr.")] = None,
 ) -> None:
     """Say what each proposed trade does to volatility, VaR and ES, each on its own."""
-    from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_weights
+    from bayesfactor import schema as s
+    from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_trades, read_weights
     from bayesfactor.keep import load, save
     from bayesfactor.risk import incremental_risk
 
@@ -50,47 +48,9 @@ def trades(
         save(found, out)
 
 
-def read_trades(path: Path) -> dict[str, dict[str, float]]:
-    """Return trades, in the order of the file, as changes of weight by asset.
-
-    Raises
-    ------
-    WeightsError
-        If a column is missing, a change is not a number, or a trade names an asset twice.
-    MissingFileError
-        If there is no such file.
-    """
-    if not path.is_file():
-        msg = f"no file of trades at {str(path)!r}. Give a CSV with the columns trade, asset and change."
-        raise MissingFileError(msg)
-    try:
-        # NA and NULL are names of coins, not holes.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        msg = f"trades: {path.name!r} cannot be read as CSV: {str(error).strip()}. Write it again."
-        raise WeightsError(msg) from error
-    table.columns = [str(c).strip() for c in table.columns]
-    if not {s.TRADE, s.ASSET, "change"} <= set(table.columns):
-        got = ", ".join(table.columns)
-        msg = f"trades: {path.name!r} needs the columns trade, asset and change; got {got}."
-        raise WeightsError(msg)
-    found: dict[str, dict[str, float]] = {}
-    columns = (table[c].astype(str).str.strip() for c in (s.TRADE, s.ASSET, "change"))
-    for name, asset, text in zip(*columns, strict=True):
-        one = found.setdefault(name, {})
-        if asset in one:
-            msg = f"trades: {path.name!r} changes {asset} twice in {name!r}. Add the changes up."
-            raise WeightsError(msg)
-        try:
-            one[asset] = float(text)
-        except ValueError as error:
-            msg = f"trades: {path.name!r} has no number for {asset} in {name!r}; got {text!r}."
-            raise WeightsError(msg) from error
-    return found
-
-
 def _show(found: Any) -> None:
     """Print each number before, and its change by trade with interval and first order."""
+    from bayesfactor import schema as s
     from bayesfactor.cli.show import show_table
 
     percent = float(found.attrs["value"]) == 1.0
