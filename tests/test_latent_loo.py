@@ -69,7 +69,7 @@ def test_loo_given_sampled_factors_is_off_by_tens_of_nats(panel, tree):
         # One sign is enough: the likelihood of rows knows none.
         start = {"latent": np.full(6, 0.5)}
         raw = pm.sample(
-            500, tune=500, chains=2, cores=1, random_seed=1, progressbar=False, initvals=start,
+            500, tune=500, chains=2, random_seed=1, progressbar=False, initvals=start, nuts_sampler="nutpie",
             compute_convergence_checks=False,
         )["posterior"]  # fmt: skip
     mean = raw["latent"].values[..., :, None] * raw["scores"].values[..., None, :]
