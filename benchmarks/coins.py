@@ -22,7 +22,7 @@ MODELS: dict[str, tuple[str, int | None]] = {
     "hierarchical-t": ("hierarchical-t", None),
     **{f"latent-t {k}": ("latent-t", k) for k in range(1, 6)},
     **{f"hybrid-t {k}": ("hybrid-t", k) for k in range(1, 4)},
-    "latent-own-t 2": ("latent-own-t", 2),
+    "latent-own-t 1": ("latent-own-t", 1),
     "hybrid-own-t 1": ("hybrid-own-t", 1),
 }
 SAMPLING = {"draws": 250, "tune": 400, "random_seed": 1, "progressbar": False}
