@@ -327,9 +327,12 @@ def many():
 
 
 @pytest.mark.usefixtures("drawn")
-def test_many_assets_are_folded(many, diagnosis, tmp_path):
+def test_many_assets_are_folded(many, tmp_path):
     tree, risk = many
-    path = report(tree, None, tmp_path / "r.html", risk=risk, diagnosis=diagnosis, random_seed=1)
+    own = diagnose(tree, check_adequacy=False)
+    path = report(
+        tree, None, tmp_path / "r.html", risk=risk, diagnosis=own, allow_unconverged=True, random_seed=1
+    )
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     short, full = page.tables[3], page.tables[4]
@@ -343,10 +346,13 @@ def test_many_assets_are_folded(many, diagnosis, tmp_path):
 
 
 @pytest.mark.usefixtures("drawn")
-def test_twenty_assets_stay_below_a_megabyte_and_a_half(tmp_path, diagnosis):
+def test_twenty_assets_stay_below_a_megabyte_and_a_half(tmp_path):
     tree = make_tree(n_assets=20, n_factors=8, n_times=100, chains=2, draws=20, n_groups=4)
     risk = risk_of(tree, dict.fromkeys(tree["observed_data"]["asset"].values, 0.05))
-    path = report(tree, None, tmp_path / "r.html", risk=risk, diagnosis=diagnosis, random_seed=1)
+    own = diagnose(tree, check_adequacy=False)
+    path = report(
+        tree, None, tmp_path / "r.html", risk=risk, diagnosis=own, allow_unconverged=True, random_seed=1
+    )
     assert path.stat().st_size < 1.5e6
 
 
@@ -448,3 +454,15 @@ assert not found, found
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_belongs_to_another_fit_or_portfolio_is_refused(tree, risk, diagnosis, tmp_path):
+    """A verdict, weights or positions of something else would speak for what they have not seen."""
+    path = tmp_path / "r.html"
+    foreign = diagnosis.assign_attrs(random_seed="another")
+    with pytest.raises(RiskError, match="diagnosis is that of another fit: random_seed"):
+        report(tree, None, path, risk=risk, diagnosis=foreign)
+    first, *others = risk["asset"].values.tolist()
+    with pytest.raises(RiskError, match="risk is that of other weights"):
+        report(tree, {first: 1.0, **dict.fromkeys(others, 0.0)}, path, risk=risk, diagnosis=diagnosis)
+    assert not path.exists()

@@ -385,7 +385,7 @@ REFUSED = {
         RiskError,
         "other weights",
     ),
-    "no table of sensitivity": ({"sensitivity": 3}, SchemaError, "bf.prior_sensitivity returns; got int"),
+    "no table of sensitivity": ({"sensitivity": 3}, SchemaError, "bf.prior_sensitivity returns .*got int"),
     "an empty table of sensitivity": ({"sensitivity": pd.DataFrame()}, SchemaError, "got DataFrame"),
     "a benchmark of other assets": ({"benchmark": {"NEMO": 1.0}}, WeightsError, "NEMO"),
     "no backtest": ({"backtest": xr.Dataset()}, SchemaError, "backtest"),
@@ -402,10 +402,11 @@ def test_what_others_computed_is_checked(what, plain, plain_risk, tmp_path):
 
 
 def test_a_dataset_of_sensitivity_is_shown_as_a_table():
-    data = xr.Dataset({"prior": ("quantity", [0.1]), "diagnosis": ("quantity", ["ok"])}, {"quantity": ["es"]})
+    columns = {"prior": [0.1], "likelihood": [0.3], "diagnosis": ["ok"]}
+    data = xr.Dataset({k: ("quantity", v) for k, v in columns.items()}, {"quantity": ["es"]})
     (table,) = (b for b in sensitivity_section(data).blocks if isinstance(b, Table))
-    assert [c.text for c in table.rows[0].cells] == ["0.1", "ok"]
-    assert table.heads == ("Quantity", "Prior", "Diagnosis")
+    assert [c.text for c in table.rows[0].cells] == ["0.1", "0.3", "ok"]
+    assert table.heads == ("Quantity", "Prior", "Likelihood", "Diagnosis")
 
 
 def test_a_chain_that_stays_apart_leaves_the_band(plain):

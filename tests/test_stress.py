@@ -278,9 +278,9 @@ def test_correlations_go_to_one_by_the_share_asked_for():
     sd = np.sqrt(np.diag(covariance))
     before = covariance / np.outer(sd, sd)
     for share in (0.4, 1.0):
-        root = _closer(m, np.arange(3), share)[0, 0]
+        root = _closer(m, np.arange(3), share, np.array([1.0, -1.0, 1.0]))[0, 0]
         now = root @ root.T / np.outer(sd, sd)
-        signs = np.sign(now) if share == 1.0 else np.ones((3, 3))
+        signs = np.outer([1.0, -1.0, 1.0], [1.0, -1.0, 1.0])
         np.testing.assert_allclose(now, (1 - share) * before + share * signs, atol=1e-12)
         assert np.linalg.eigvalsh(now).min() > -1e-12
         np.testing.assert_allclose(np.tril(root), root)

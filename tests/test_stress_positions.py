@@ -95,3 +95,24 @@ def test_what_does_not_go_together_is_refused(tree, weights, positions):
     late = bf.FactorShock({"market": -0.2}, horizon=25)
     with pytest.raises(RiskError, match="outlive the horizon"):
         bf.stress(tree, weights, late, value=VALUE, positions=positions, repricing="taylor")
+
+
+def test_a_reverse_stress_that_options_bend_out_of_shape_is_refused(tree, weights):
+    """Three puts for each coin: by their slopes the portfolio loses when the market rises, and repriced it does not."""
+    rows = [
+        dict(zip(COLUMNS, (a, "option", "put", 3000.0 * w, 1000.0, 950.0, 30.0, 0.8), strict=True))
+        for a, w in weights.items()
+    ]
+    with pytest.raises(RiskError, match="too curved for a reverse stress"):
+        bf.stress(
+            tree, weights, bf.ReverseStress(0.1), value=VALUE, positions=bf.read_positions(rows), paths=20
+        )
+
+
+def test_correlations_of_one_never_hedge(tree, weights):
+    """Every factor moves against the portfolio: the regime's ES is at least that of the model's correlations."""
+    for sign in (1.0, -1.0):
+        held = {a: sign * w * (1.0 if i % 2 else -0.7) for i, (a, w) in enumerate(weights.items())}
+        asked = {"as it is": bf.RegimeShift(0.0, 1.0), "all at once": bf.RegimeShift(1.0, 1.0)}
+        es = bf.stress(tree, held, asked, paths=200, random_seed=1)["es"].sel(level=0.95).values
+        assert es[1] >= es[0] * 0.99

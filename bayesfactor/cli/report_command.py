@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayesfactor.cli.commands import FillZero, Horizon, Levels, Seed, Weights
+from bayesfactor.cli.commands import FillZero, Horizon, Levels, Seed
 from bayesfactor.errors import BayesFactorError, MissingFileError
 
 __all__ = ["report"]
@@ -18,7 +18,10 @@ def report(
         typer.Argument(metavar="FIT.nc [FIT2.nc ...]", help="A fit; several are shown side by side."),
     ],
     out: Annotated[Path, typer.Option(help="Where the report goes: .html or .md.")],
-    weights: Weights = "equal",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="As `risk` takes them: 'equal' where not given, or those of --risk."),
+    ] = None,
     fill_zero: FillZero = False,
     levels: Levels = "0.95,0.99",
     horizon: Horizon = 1,
@@ -53,7 +56,9 @@ def report(
     trees = [load(p) for p in paths]
     names = names_of([str(t.attrs["model"]) for t in trees], paths)
     assets = [str(a) for a in trees[0]["observed_data"].to_dataset()["asset"].values]
-    held = read_weights(weights, assets, fill_zero=fill_zero)
+    held = None
+    if weights is not None or risk is None:
+        held = read_weights(weights or "equal", assets, fill_zero=fill_zero)
     against = None if benchmark is None else read_weights(benchmark, assets, fill_zero=fill_zero)
     several = len(trees) > 1
     if several and (risk is not None or positions is not None):

@@ -70,8 +70,8 @@ def report(
         From `bf.fit`; two or more fits of the same assets are compared, the first is what the others are
         held against.
     weights : mapping, Series or DataArray (asset)
-        Fractions of the portfolio's value, as `bf.decompose_risk` takes them; ignored where
-        `risk` is given.
+        Fractions of the portfolio's value, as `bf.decompose_risk` takes them. None takes those of `risk`,
+        where it is given.
     path : str or Path
         Ends in `.html` or `.htm`, or in `.md` for Markdown. What stood there before is replaced once the new
         file is whole.
@@ -158,6 +158,7 @@ def _single(
     s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="report")
     if risk is not None:
         inputs.check_risk(risk, tree)
+        inputs.check_weights(asked.weights, risk)
     scenarios = None if stress is None else check_stress(stress, tree)
     if sensitivity is not None:
         sensitivity_section(sensitivity)
@@ -180,6 +181,7 @@ def _single(
 def _subject(tree: xr.DataTree, asked: _Asked, risk: Any, diagnosis: Any, name: str = "") -> Subject:
     """Compute what was not given, the verdict before the risk."""
     diagnosis = diagnose(tree) if diagnosis is None else diagnosis
+    inputs.check_diagnosis(diagnosis, tree)
     inputs.check_verdict(diagnosis, allow_unconverged=asked.allow_unconverged, name=name)
     if risk is None:
         risk = decompose_risk(
@@ -211,6 +213,7 @@ def _subjects(
         s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="report")
         if name in risk:
             inputs.check_risk(risk[name], tree)
+            inputs.check_weights(asked.weights, risk[name])
     return {
         str(name): _subject(tree, asked, risk.get(name), diagnosis.get(name), str(name))
         for name, tree in trees.items()

@@ -10,12 +10,16 @@ from bayesfactor import schema as s
 from bayesfactor.errors import ConvergenceError, MissingFileError, RiskError, SchemaError, unknown_names
 from bayesfactor.report.section_model import banners
 from bayesfactor.report.section_stress import DIGESTS
+from bayesfactor.risk.checks import checked_value
+from bayesfactor.risk.weights import weights_for
 
 __all__ = [
+    "check_diagnosis",
     "check_risk",
     "check_same_weights",
     "check_value",
     "check_verdict",
+    "check_weights",
     "checked_folder",
     "checked_path",
     "format_of",
@@ -81,9 +85,8 @@ def checked_folder(folder: str | Path) -> Path:
 
 def check_value(value: float | None) -> None:
     """Refuse a value that is no amount of money."""
-    if value is not None and not (np.isfinite(value) and value > 0):
-        msg = f"value is the positive worth of the portfolio; got {value!r}."
-        raise RiskError(msg)
+    if value is not None:
+        checked_value(value)
 
 
 def check_risk(risk: Any, tree: xr.DataTree) -> None:
@@ -103,10 +106,39 @@ def check_risk(risk: Any, tree: xr.DataTree) -> None:
 
 def check_same_weights(stress: xr.Dataset, risk: xr.Dataset) -> None:
     """Refuse scenarios of another portfolio."""
-    if "weight" in stress.coords and not np.allclose(stress["weight"], risk["weight"], rtol=1e-9, atol=1e-12):
+    if "weight" not in stress.coords:
+        return
+    if not _alike(stress["weight"], risk["weight"]):
         msg = (
             "stress is that of other weights than this report's. Call bf.stress with the weights given here."
         )
+        raise RiskError(msg)
+    straight = [x["delta_weight" if "delta_weight" in x.coords else "weight"] for x in (stress, risk)]
+    if not _alike(*straight):
+        msg = "stress and risk hold other positions. Give bf.stress and bf.decompose_risk the same ones."
+        raise RiskError(msg)
+
+
+def _alike(a: xr.DataArray, b: xr.DataArray) -> bool:
+    return np.allclose(a.values, b.values, rtol=1e-9, atol=1e-12)
+
+
+def check_weights(weights: Any, risk: xr.Dataset) -> None:
+    """Refuse the risk of other weights than those given; None stands for those of the risk."""
+    if weights is None:
+        return
+    given = weights_for(weights, risk[s.ASSET].values, allow_zero=True)
+    if not np.allclose(given, risk["weight"].values, rtol=1e-9, atol=1e-12):
+        msg = "risk is that of other weights than those given. Give the same, or weights=None."
+        raise RiskError(msg)
+
+
+def check_diagnosis(diagnosis: Any, tree: xr.DataTree) -> None:
+    """Refuse the diagnosis of another fit: it would speak for draws that it has not seen."""
+    attrs = diagnosis.attrs if isinstance(diagnosis, xr.Dataset) else {}
+    other = [k for k in (*DIGESTS, "random_seed") if k in attrs and attrs[k] != tree.attrs.get(k)]
+    if other:
+        msg = f"diagnosis is that of another fit: {', '.join(other)} differ. Call bf.diagnose on this tree."
         raise RiskError(msg)
 
 
@@ -120,8 +152,13 @@ def check_verdict(diagnosis: Any, *, allow_unconverged: bool, name: str = "") ->
         banner = banners(diagnosis)[0]
         which = f"the fit {name!r}" if name else "this fit"
         msg = (
-            f"{which} has not converged and its risk is not to be reported: {'; '.join(banner.reasons)}. "
-            f"Remedy: {'; '.join(banner.remedies) or 'fit again with more draws'}. "
+            f"{which} has not converged and its risk is not to be reported: {_joined(banner.reasons)}. "
+            f"Remedy: {_joined(banner.remedies) or 'fit again with more draws'}. "
             "allow_unconverged=True writes it all the same, under a red banner."
         )
         raise ConvergenceError(msg)
+
+
+def _joined(sentences: tuple[str, ...]) -> str:
+    """Return sentences as parts of one."""
+    return "; ".join(x.rstrip(".") for x in sentences)

@@ -66,6 +66,13 @@ def page(
             contributions_section(risk, value),
             exposures_section(risk, found, weights),
         ]
+    besides = {
+        "benchmark": subject.active,
+        "stress": subject.stress,
+        "sensitivity": sensitivity,
+        "backtest": backtest,
+    }
+    given = tuple(name for name, what in besides.items() if what is not None)
     sections = [
         model_section(tree, risk),
         *risks,
@@ -77,7 +84,7 @@ def page(
         backtest_section(backtest) if backtest is not None else None,
         _tails(tree, entropy),
         diagnostics_section(tree, subject.diagnosis),
-        versions_section({"": tree}, entropy, script("tree", risk, value, entropy)),
+        versions_section({"": tree}, entropy, script("tree", risk, value, entropy, given)),
     ]
     held = int((weights != 0).sum())
     name = str(tree.attrs.get("title") or tree.attrs.get("model", ""))
@@ -96,8 +103,10 @@ def written() -> str:
     return f"Written by bayesfactor on {now}. Estimates of a statistical model, not a promise and not advice."
 
 
-def script(trees: str, risk: xr.Dataset, value: float | None, entropy: int) -> str:
-    """Return Python that writes the same numbers, given the fits."""
+def script(
+    trees: str, risk: xr.Dataset, value: float | None, entropy: int, besides: tuple[str, ...] = ()
+) -> str:
+    """Return Python that writes the same numbers, given the fits; `besides` are further inputs, by name."""
     weight = {str(a): float(v) for a, v in zip(risk[s.ASSET].values, risk["weight"].values, strict=True)}
     listed: Mapping[str, float] = {k: v for k, v in weight.items() if v != 0.0}
     assets = "".join(f"    {k!r}: {v!r},\n" for k, v in list(listed.items())[:_MOST_LISTED])
@@ -115,12 +124,14 @@ def script(trees: str, risk: xr.Dataset, value: float | None, entropy: int) -> s
             f"repricing={risk.attrs.get('repricing', 'taylor')!r}, "
             f"random_seed={risk.attrs.get('random_seed', entropy)}\n)"
         )
+    names = ", ".join(f"{b}=..." for b in besides)
+    more = f"# with what this page was given besides: {names}\n" if besides else ""
     load = 'tree = bf.load("fit.nc")' if trees == "tree" else f"trees = {trees}"
     return (
         f"import bayesfactor as bf\n\n{load}\n"
         f"weights = {{\n{assets}}}  # 0 for all other assets\n"
         'weights = {str(a): weights.get(str(a), 0.0) for a in tree["observed_data"]["asset"].values}\n'
-        f'bf.report({"tree" if trees == "tree" else "trees"}, weights, "report.html", {asked})\n'
+        f'{more}bf.report({"tree" if trees == "tree" else "trees"}, weights, "report.html", {asked})\n'
     )
 
 

@@ -184,8 +184,12 @@ def sensitivity_section(sensitivity: Any) -> Section:
     """
     if isinstance(sensitivity, xr.Dataset):
         sensitivity = sensitivity.to_dataframe()
-    if not isinstance(sensitivity, pd.DataFrame) or sensitivity.empty:
-        msg = f"sensitivity is the table that bf.prior_sensitivity returns; got {type(sensitivity).__name__}."
+    wanted = {"prior", "likelihood"}
+    if not isinstance(sensitivity, pd.DataFrame) or sensitivity.empty or not wanted <= set(sensitivity):
+        got = type(sensitivity).__name__
+        if isinstance(sensitivity, pd.DataFrame):
+            got += f" with the columns {', '.join(map(str, sensitivity))}"
+        msg = f"sensitivity is the table that bf.prior_sensitivity returns (prior, likelihood); got {got}."
         raise SchemaError(msg)
     table = sensitivity
     if not isinstance(table.index, pd.RangeIndex):

@@ -1,6 +1,7 @@
 """What every risk verb asks before it begins."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -8,7 +9,22 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
 
-__all__ = ["checked_levels"]
+__all__ = ["checked_levels", "checked_value"]
+
+
+def checked_value(value: Any) -> float:
+    """Return the worth of a portfolio.
+
+    Raises
+    ------
+    RiskError
+        If it is no positive number.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value <= 0:
+        msg = f"value is the positive worth of the portfolio, a number; got {value!r}."
+        raise RiskError(msg)
+    return float(value)
 
 
 def checked_levels(tree: xr.DataTree, levels: Sequence[float]) -> np.ndarray:

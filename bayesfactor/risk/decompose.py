@@ -15,7 +15,7 @@ from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.positions import Positions
 from bayesfactor.positions.black import DAYS_PER_YEAR
-from bayesfactor.risk.checks import checked_levels
+from bayesfactor.risk.checks import checked_levels, checked_value
 from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.conditional import ConditionalTails
 from bayesfactor.risk.curved import position_tails
@@ -205,9 +205,8 @@ def _weights(weights: Any, labels: Labels, positions: Positions | None) -> np.nd
 
 def _check(tree: xr.DataTree, levels: Sequence[float], value: float | None, paths: int | None) -> np.ndarray:
     wanted = checked_levels(tree, levels)
-    if value is not None and not (np.isfinite(value) and value > 0):
-        msg = f"value is the positive worth of the portfolio; got {value!r}."
-        raise RiskError(msg)
+    if value is not None:
+        checked_value(value)
     if paths is not None and (
         isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 1
     ):

@@ -9,10 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import NumericalError, RiskError, WeightsError, unknown_names
+from bayesfactor.errors import NumericalError, WeightsError, unknown_names
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
-from bayesfactor.risk.checks import checked_levels
+from bayesfactor.risk.checks import checked_levels, checked_value
 from bayesfactor.risk.exact import Book
 from bayesfactor.risk.given import linear_tails
 from bayesfactor.risk.labelled import common_attrs, components, shaped, thinned_draws
@@ -100,9 +100,7 @@ def incremental_risk(
     """
     s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="incremental_risk")
     wanted = checked_levels(tree, levels)
-    if not np.isfinite(value) or value <= 0:
-        msg = f"value is the positive worth of the portfolio; got {value!r}."
-        raise RiskError(msg)
+    checked_value(value)
     found = predict(tree, horizon, random_seed=random_seed)
     labels = found.labels
     before = weights_for(weights, labels.assets, allow_zero=True)

@@ -216,7 +216,10 @@ def _regime(regime: RegimeShift, ask: Ask) -> Case:
     observed = np.flatnonzero(ask.labels.families != s.LATENT)
     if regime.correlation > 0.0 and len(observed) > 1:
         root = root.copy()
-        root[:, :, observed[:, None], observed] = _closer(law.moments, observed, regime.correlation)
+        # All bets on factors lose together: with other signs, a correlation of one would hedge.
+        exposures = Book(law.moments, ask.weights).exposures.mean(axis=0)[observed]
+        signs = np.where(exposures < 0.0, -1.0, 1.0)
+        root[:, :, observed[:, None], observed] = _closer(law.moments, observed, regime.correlation, signs)
     nu, own = law.nu, law.specific_nu
     if regime.nu is not None:
         nu, own = np.minimum(nu, regime.nu), np.minimum(own, regime.nu)
@@ -228,16 +231,14 @@ def _regime(regime: RegimeShift, ask: Ask) -> Case:
     return Case(note, law.moments, law.expected, paths, stride, dear=law.law is not None)
 
 
-def _closer(m: Moments, observed: np.ndarray, share: float) -> np.ndarray:
-    """Return roots of D ((1 - a) C + a s s') D, s the signs of the first principal axis of the mean of C.
+def _closer(m: Moments, observed: np.ndarray, share: float, signs: np.ndarray) -> np.ndarray:
+    """Return roots of D ((1 - a) C + a s s') D, s the signs in which factors move together.
 
     Lower triangular, so that each factor keeps the shocks before it and its own.
     """
     covariance = m.factor_covariance[:, :, observed[:, None], observed]
     sd = np.sqrt(np.diagonal(covariance, axis1=2, axis2=3))
     correlation = covariance / (sd[..., :, None] * sd[..., None, :])
-    axis = np.linalg.eigh(correlation.mean(axis=(0, 1)))[1][:, -1]
-    signs = np.where(axis * np.sign(axis[np.argmax(np.abs(axis))]) < 0.0, -1.0, 1.0)
     if share == 1.0:
         root = np.zeros(correlation.shape)
         root[..., 0] = signs * signs[0]

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,11 +16,12 @@ from bayesfactor.laws import Moments
 from bayesfactor.laws.blocks import Seed, root_entropy, thinned
 from bayesfactor.positions import Positions
 from bayesfactor.positions.black import DAYS_PER_YEAR
+from bayesfactor.risk.checks import checked_levels, checked_value
 from bayesfactor.risk.nonlinear import PositionBook, position_book
 from bayesfactor.risk.weights import weights_for
 from bayesfactor.stress.cases import Ask, Case, case_of
 from bayesfactor.stress.reading import read_scenarios
-from bayesfactor.stress.scenarios import Scenario
+from bayesfactor.stress.scenarios import ReverseStress, Scenario
 from bayesfactor.stress.tails import Holding, Tails, tails
 
 __all__ = ["stress"]
@@ -29,6 +30,8 @@ type Book = Callable[[Moments], PositionBook]
 """Positions against the law of a scenario's periods."""
 
 _POSTERIOR_DRAWS: Final = 400
+_CURVED: Final = 0.1
+"""By how much of it a reverse stress of options may miss its loss."""
 _KEPT: Final = (
     "model",
     "card_digest",
@@ -164,6 +167,8 @@ def stress(
         optioned = np.isin(np.arange(len(spot)), straight.at)
         ask = replace(ask, weights=straight.weights, optioned=optioned)
     found = [_one(name, scenario, ask, book, wanted, paths) for name, scenario in asked.items()]
+    if positions is not None:
+        _refuse_other_losses(asked, found)
     out = _dataset(labels, list(asked), [x.kind for x in asked.values()], wanted, found)
     out = out.assign({name: out[name] * value for name in _MONEY})
     out = out.assign_coords(weight=(s.ASSET, w))
@@ -214,21 +219,8 @@ def _ahead(tree: xr.DataTree, entropy: int) -> Callable[[int], Predictions]:
 
 
 def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int | None) -> np.ndarray:
-    kind = tree[s.OBSERVED_DATA].attrs.get("returns_kind", "simple")
-    if kind != "simple":
-        msg = (
-            f"stress of a portfolio needs simple returns, which add up across assets; got {kind} returns. "
-            'Build the panel with kind="simple" and fit again.'
-        )
-        raise RiskError(msg)
-    wanted = np.atleast_1d(np.asarray(levels, dtype="float64"))
-    inside = wanted.ndim == 1 and wanted.size > 0 and np.all((wanted > 0.5) & (wanted < 1.0))
-    if not inside or len(np.unique(wanted)) != len(wanted):
-        msg = f"levels are confidence levels above 0.5 and below 1, each once, such as 0.99; got {levels!r}."
-        raise RiskError(msg)
-    if not np.isfinite(value) or value <= 0:
-        msg = f"value is the positive worth of the portfolio; got {value!r}."
-        raise RiskError(msg)
+    wanted = checked_levels(tree, levels)
+    checked_value(value)
     whole = isinstance(paths, int | np.integer) and not isinstance(paths, bool)
     if paths is not None and (not whole or paths < 1):
         msg = f"paths is a whole number of at least 1, or None; got {paths!r}."
@@ -290,6 +282,20 @@ def _dataset(
     return xr.Dataset(variables, coords=coords)
 
 
+def _refuse_other_losses(asked: Mapping[str, Scenario], found: Sequence[tuple[Case, Holding, Tails]]) -> None:
+    """Refuse a reverse stress whose move, found by slopes, loses something else once options are repriced."""
+    for (name, scenario), (_, holding, _) in zip(asked.items(), found, strict=True):
+        if isinstance(scenario, ReverseStress):
+            reached = float(holding.mean_parts.mean(axis=0).sum())
+            if abs(reached - scenario.loss) > _CURVED * scenario.loss:
+                msg = (
+                    f"{name}: the move that loses {scenario.loss:.3g} by the slopes of the options loses "
+                    f"{reached:.3g} once they are repriced: they are too curved for a reverse stress. Ask "
+                    "for the spot alone, or for several bf.FactorShock with the options."
+                )
+                raise RiskError(msg)
+
+
 def _warn_if_impossible(found: xr.Dataset) -> None:
     """Say so where a long position is expected to lose more than there is."""
     weight = found["weight"] * found.attrs["value"]
@@ -299,7 +305,8 @@ def _warn_if_impossible(found: xr.Dataset) -> None:
     if len(names):
         msg = (
             f"in {', '.join(map(str, names))} a coin is expected to lose more than all of its worth: losses "
-            "are linear in factor moves, and so large a move is beyond that. Read the loss as a bound, "
-            "or take a smaller move."
+            "are linear in factor moves (fractions: -0.2 is -20 %), and so large a move is beyond that. VaR "
+            "and ES take no coin below nothing and may be smaller. Read the loss as a bound, or take a "
+            "smaller move."
         )
         warnings.warn(msg, UserWarning, stacklevel=3)

@@ -138,7 +138,8 @@ class RegimeShift:
     ----------
     correlation : float
         Share of the way from the model's correlations of observed factors to those of one single factor: 0
-        leaves them, at 1 all observed factors move together. Signs are those of the first principal axis.
+        leaves them, at 1 all observed factors move together, each against the portfolio's exposure to it.
+        Latent factors and specific returns stay uncorrelated.
     volatility : float
         Standard deviations of factors and specific returns are multiplied by it.
     nu : float, optional
