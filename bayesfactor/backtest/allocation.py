@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.backtest.allocation_strategies import Past, Strategy, decide, read_strategies
+from bayesfactor.backtest.holdings import refuse_log_returns
 from bayesfactor.backtest.models import health_of
 from bayesfactor.backtest.run import CHAPTER, key_of, progress, seeded
 from bayesfactor.errors import RiskError
@@ -89,9 +90,7 @@ def backtest_allocation(
         If fits did not converge; the message names them.
     """
     check_panel(panel)
-    if panel.attrs["returns_kind"] != "simple":
-        msg = "a portfolio's return is the sum of simple returns; this panel holds log returns. Make it anew."
-        raise RiskError(msg)
+    refuse_log_returns(panel)
     chosen = read_strategies(strategies)
     _check(panel, window, refit_every, cost, full)
     models = _models(chosen)

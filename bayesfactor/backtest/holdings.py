@@ -7,12 +7,19 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import WeightsError, unknown_names
+from bayesfactor.errors import RiskError, WeightsError, unknown_names
 from bayesfactor.scoring.contract import PORTFOLIO
 
-__all__ = ["Portfolios", "history", "holdings", "rescaled"]
+__all__ = ["Portfolios", "history", "holdings", "refuse_log_returns", "rescaled"]
 
 type Portfolios = pd.DataFrame | xr.DataArray | Callable[[xr.Dataset], pd.DataFrame]
+
+
+def refuse_log_returns(panel: xr.Dataset) -> None:
+    """Raise `RiskError` if the panel's returns do not add up across assets."""
+    if panel.attrs["returns_kind"] != "simple":
+        msg = "a portfolio's return is the sum of simple returns; this panel holds log returns. Make it anew."
+        raise RiskError(msg)
 
 
 def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[list[str], np.ndarray]:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.backtest.baselines import BASELINES, forecast_block
-from bayesfactor.backtest.holdings import Portfolios, holdings, rescaled
+from bayesfactor.backtest.holdings import Portfolios, holdings, refuse_log_returns, rescaled
 from bayesfactor.backtest.judged import Judged
 from bayesfactor.backtest.ledger import Ledger, empty_results
 from bayesfactor.backtest.models import Health, model_block
@@ -143,9 +143,7 @@ def backtest(
         If fits did not converge; the message names them.
     """
     check_panel(panel)
-    if panel.attrs["returns_kind"] != "simple":
-        msg = "a portfolio's return is the sum of simple returns; this panel holds log returns. Make it anew."
-        raise RiskError(msg)
+    refuse_log_returns(panel)
     chosen = _models(models)
     at = _levels(levels)
     first = _first_day(panel, window, refit_every, samples)

@@ -1,6 +1,5 @@
 """Risk numbers given each draw, of as many draws as are asked for: no path is simulated for one period."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,10 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.forecast import predict
 from bayesfactor.laws.blocks import Seed
-from bayesfactor.risk.asymmetric import asymmetric_tails
 from bayesfactor.risk.checks import checked_levels
-from bayesfactor.risk.conditional import conditional_tails
 from bayesfactor.risk.exact import Book
+from bayesfactor.risk.given import exact_tails
+from bayesfactor.risk.labelled import kept_draws, thinned_draws
 from bayesfactor.risk.weights import weights_for
 
 __all__ = ["risk_by_draw"]
@@ -41,17 +40,12 @@ def risk_by_draw(
     wanted = checked_levels(tree, levels)
     found = predict(tree, horizon, random_seed=random_seed)
     labels = found.labels
-    per_chain = min(len(labels.draws), math.ceil(draws / len(labels.chains)))
-    kept = np.round(np.linspace(0, len(labels.draws) - 1, per_chain)).astype(int)
-    some = (np.arange(len(labels.chains))[:, None] * len(labels.draws) + kept).ravel()
+    kept, some = kept_draws(labels, draws), thinned_draws(labels, draws)
     book = Book(
         found.moments.take(some), np.ascontiguousarray(weights_for(weights, labels.assets)[labels.order])
     )
-    if book.moments.elliptical:
-        tails = conditional_tails(book, wanted)
-    else:
-        tails = asymmetric_tails(book, wanted, found.law, some)
-    shape = (len(labels.chains), per_chain)
+    tails = exact_tails(book, wanted, found, some)
+    shape = (len(labels.chains), len(kept))
     sample, level = (s.CHAIN, s.DRAW), s.LEVEL
     parts = tails.es_contribution.sum(axis=2)
     return xr.Dataset(

@@ -9,7 +9,15 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
 
-__all__ = ["checked_levels", "checked_value"]
+__all__ = ["check_paths", "checked_levels", "checked_value"]
+
+
+def check_paths(paths: int | None) -> None:
+    """Raise `RiskError` unless `paths` is None or a number of futures per draw."""
+    whole = isinstance(paths, int | np.integer) and not isinstance(paths, bool)
+    if paths is not None and (not whole or paths < 1):
+        msg = f"paths is a whole number of at least 1, or None; got {paths!r}."
+        raise RiskError(msg)
 
 
 def checked_value(value: Any) -> float:

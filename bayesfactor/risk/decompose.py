@@ -15,7 +15,7 @@ from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.positions import Positions
 from bayesfactor.positions.black import DAYS_PER_YEAR
-from bayesfactor.risk.checks import checked_levels, checked_value
+from bayesfactor.risk.checks import check_paths, checked_levels, checked_value
 from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.conditional import ConditionalTails
 from bayesfactor.risk.curved import position_tails
@@ -207,11 +207,7 @@ def _check(tree: xr.DataTree, levels: Sequence[float], value: float | None, path
     wanted = checked_levels(tree, levels)
     if value is not None:
         checked_value(value)
-    if paths is not None and (
-        isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 1
-    ):
-        msg = f"paths is a whole number of at least 1, or None; got {paths!r}."
-        raise RiskError(msg)
+    check_paths(paths)
     return wanted
 
 

@@ -8,7 +8,14 @@ from bayesfactor.risk.asymmetric import asymmetric_tails
 from bayesfactor.risk.conditional import ConditionalTails, conditional_tails
 from bayesfactor.risk.exact import Book
 
-__all__ = ["linear_tails", "no_tails"]
+__all__ = ["exact_tails", "linear_tails", "no_tails"]
+
+
+def exact_tails(book: Book, levels: np.ndarray, found: Predictions, some: np.ndarray) -> ConditionalTails:
+    """Return tails of a book without positions given each draw; raises where there are none."""
+    if book.moments.elliptical:
+        return conditional_tails(book, levels)
+    return asymmetric_tails(book, levels, found.law, some)
 
 
 def linear_tails(
@@ -28,7 +35,7 @@ def linear_tails(
     if book.moments.elliptical:
         return conditional_tails(book, levels), ""
     try:
-        return asymmetric_tails(book, levels, found.law, some), ""
+        return exact_tails(book, levels, found, some), ""
     except (RiskError, NumericalError) as error:
         return no_tails(book, levels), str(error)
 

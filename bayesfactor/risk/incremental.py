@@ -199,7 +199,7 @@ def _predictive(
         slopes[name] = getattr(pooled[0], f"{name}_marginal")
         mcse = np.stack([getattr(p, f"{name}_mcse") for p in pooled])
         influence = np.stack([getattr(p, f"{name}_influence") for p in pooled])
-        gap = np.array([[mcse_of(x, found) for x in one] for one in influence[1:] - influence[0]])
+        gap = np.array([[mcse_of(x, found.labels) for x in one] for one in influence[1:] - influence[0]])
         errors |= {f"{name}_mcse": (s.LEVEL, mcse[0])}
         errors |= {f"{name}_after_mcse": ((s.TRADE, s.LEVEL), mcse[1:])}
         errors |= {f"{name}_change_mcse": ((s.TRADE, s.LEVEL), gap)}

@@ -8,28 +8,27 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.forecast import Labels, Predictions
+from bayesfactor.laws.blocks import thinned
 from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.exact import Book
 from bayesfactor.risk.nonlinear import PositionBook
 
-__all__ = ["common_attrs", "components", "shaped", "thinned_draws"]
+__all__ = ["common_attrs", "components", "fit_attrs", "kept_draws", "shaped", "thinned_draws"]
 
 _POSTERIOR_DRAWS: Final = 400
 _OTHERS: Final = {len(kind.components): kind.components for kind in (Book, BuyAndHold, PositionBook)}
 """Components behind the factors, by how many they are."""
 
 
-def _kept(labels: Labels) -> np.ndarray:
-    """Return positions of evenly spaced draws of a chain, at least 400 over all chains."""
-    draws = len(labels.draws)
-    per_chain = min(draws, math.ceil(_POSTERIOR_DRAWS / len(labels.chains)))
-    return np.round(np.linspace(0, draws - 1, per_chain)).astype(int)
+def kept_draws(labels: Labels, wanted: int = _POSTERIOR_DRAWS) -> np.ndarray:
+    """Return positions of evenly spaced draws of a chain, at least `wanted` over all chains."""
+    return thinned(len(labels.draws), math.ceil(wanted / len(labels.chains)))
 
 
-def thinned_draws(labels: Labels) -> np.ndarray:
+def thinned_draws(labels: Labels, wanted: int = _POSTERIOR_DRAWS) -> np.ndarray:
     """Return flat positions of the kept draws of every chain."""
     starts = np.arange(len(labels.chains)) * len(labels.draws)
-    return (starts[:, None] + _kept(labels)).ravel()
+    return (starts[:, None] + kept_draws(labels, wanted)).ravel()
 
 
 def components(labels: Labels, count: int) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def components(labels: Labels, count: int) -> dict[str, Any]:
 
 def shaped(labels: Labels, values: np.ndarray, *dims: str) -> xr.DataArray:
     """Return values (kept draw, *dims) in canonical order with their chains, draws and names."""
-    kept = _kept(labels)
+    kept = kept_draws(labels)
     if s.ASSET in dims:
         values = labels.to_panel_order(values, 1 + dims.index(s.ASSET))
     values = values.reshape(len(labels.chains), len(kept), *values.shape[1:])
@@ -55,13 +54,17 @@ def shaped(labels: Labels, values: np.ndarray, *dims: str) -> xr.DataArray:
     return xr.DataArray(values, dims=(s.CHAIN, s.DRAW, *dims), coords=coords)
 
 
-def common_attrs(tree: xr.DataTree, found: Predictions, value: float) -> dict[str, Any]:
-    """Return attributes of the fit, and of what was asked for."""
+def fit_attrs(tree: xr.DataTree, value: float, entropy: int) -> dict[str, Any]:
+    """Return attributes of the fit, of the worth of the portfolio and of the seed."""
     kept = ("model", "card_digest", "returns_digest", "factors_digest", "returns_kind", "periods_per_year")
     return {k: tree.attrs[k] for k in kept if k in tree.attrs} | {
         "schema_version": s.SCHEMA_VERSION,
-        "horizon": int(found.moments.horizon),
         "value": float(value),
         "units": "fraction of value" if value == 1.0 else "money",
-        "random_seed": str(found.entropy),
+        "random_seed": str(entropy),
     }
+
+
+def common_attrs(tree: xr.DataTree, found: Predictions, value: float) -> dict[str, Any]:
+    """Return attributes of the fit, and of what was asked for."""
+    return fit_attrs(tree, value, found.entropy) | {"horizon": int(found.moments.horizon)}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from bayesfactor.forecast import Predictions
+from bayesfactor.forecast import Labels, Predictions
 from bayesfactor.laws import Scenarios
 from bayesfactor.risk.exact import Book
 
@@ -75,7 +75,7 @@ def predictive_tails_of(
     while True:
         tails = [[Tail.of(x.ravel(), level) for level in levels] for x in losses]
         influence = [np.array([t.influence(x) for t in own]) for x, own in zip(losses, tails, strict=True)]
-        errors = np.array([[[mcse_of(x, found) for x in kind] for kind in own] for own in influence])
+        errors = np.array([[[mcse_of(x, found.labels) for x in kind] for kind in own] for own in influence])
         es = np.array([[t.es for t in own] for own in tails])
         worst = float(np.max(errors[..., 1] / np.maximum(np.abs(es), 1e-300), where=es != 0.0, initial=0.0))
         if paths is not None or worst <= _TARGET or count >= most:
@@ -150,9 +150,9 @@ class Tail:
         return beyond.mean(axis=0) / density, shortfall
 
 
-def mcse_of(influence: np.ndarray, found: Predictions) -> float:
+def mcse_of(influence: np.ndarray, labels: Labels) -> float:
     """Return the Monte-Carlo standard error of the mean of (draw)."""
-    values = influence.reshape(len(found.labels.chains), len(found.labels.draws))
+    values = influence.reshape(len(labels.chains), len(labels.draws))
     if np.ptp(values) == 0.0:
         return 0.0
     if values.shape[1] < 4:

@@ -16,7 +16,8 @@ from bayesfactor.laws import Moments
 from bayesfactor.laws.blocks import Seed, root_entropy, thinned
 from bayesfactor.positions import Positions
 from bayesfactor.positions.black import DAYS_PER_YEAR
-from bayesfactor.risk.checks import checked_levels, checked_value
+from bayesfactor.risk.checks import check_paths, checked_levels, checked_value
+from bayesfactor.risk.labelled import components, fit_attrs
 from bayesfactor.risk.nonlinear import PositionBook, position_book
 from bayesfactor.risk.weights import weights_for
 from bayesfactor.stress.cases import Ask, Case, case_of
@@ -32,14 +33,6 @@ type Book = Callable[[Moments], PositionBook]
 _POSTERIOR_DRAWS: Final = 400
 _CURVED: Final = 0.1
 """By how much of it a reverse stress of options may miss its loss."""
-_KEPT: Final = (
-    "model",
-    "card_digest",
-    "returns_digest",
-    "factors_digest",
-    "returns_kind",
-    "periods_per_year",
-)
 _MONEY: Final = (
     "loss",
     "loss_posterior",
@@ -174,13 +167,9 @@ def stress(
     out = out.assign_coords(weight=(s.ASSET, w))
     if positions is not None:
         out = out.assign_coords(delta_weight=(s.ASSET, labels.to_panel_order(ask.weights, 0)))
-    out.attrs = {k: tree.attrs[k] for k in _KEPT if k in tree.attrs} | {
-        "schema_version": s.SCHEMA_VERSION,
+    out.attrs = fit_attrs(tree, value, entropy) | {
         "kind_of_data": "stress",
-        "value": float(value),
-        "units": "fraction of value" if value == 1.0 else "money",
         "floored_share": max(t.floored_share for _, _, t in found),
-        "random_seed": str(entropy),
     }
     _warn_if_impossible(out)
     return out
@@ -221,10 +210,7 @@ def _ahead(tree: xr.DataTree, entropy: int) -> Callable[[int], Predictions]:
 def _check(tree: xr.DataTree, levels: Sequence[float], value: float, paths: int | None) -> np.ndarray:
     wanted = checked_levels(tree, levels)
     checked_value(value)
-    whole = isinstance(paths, int | np.integer) and not isinstance(paths, bool)
-    if paths is not None and (not whole or paths < 1):
-        msg = f"paths is a whole number of at least 1, or None; got {paths!r}."
-        raise RiskError(msg)
+    check_paths(paths)
     return wanted
 
 
@@ -242,7 +228,6 @@ def _dataset(
     means = [h.mean_parts.mean(axis=0) for h in holdings]
     by_draw = [h.mean_parts.sum(axis=(1, 2)).reshape(grid)[:, kept] for h in holdings]
     by_level, cells = (s.SCENARIO, s.LEVEL), (s.SCENARIO, s.ASSET, s.COMPONENT)
-    others = (s.SPECIFIC, s.DRIFT, s.NONLINEAR, s.CARRY)[: means[0].shape[1] - len(labels.factors)]
     variables = {
         "loss": (s.SCENARIO, [m.sum() for m in means]),
         "loss_posterior": ((s.SCENARIO, s.CHAIN, s.DRAW), np.stack(by_draw)),
@@ -271,11 +256,8 @@ def _dataset(
         s.HORIZON: (s.SCENARIO, [c.expected.shape[1] for c in cases]),
         "note": (s.SCENARIO, [c.note for c in cases]),
         s.LEVEL: levels,
-        s.ASSET: labels.assets,
-        s.GROUP: (s.ASSET, labels.groups),
         s.FACTOR: labels.factors.astype(str),
-        s.COMPONENT: [*labels.factors.astype(str), *others],
-        s.FAMILY: (s.COMPONENT, [*labels.families.astype(str), *others]),
+        **components(labels, means[0].shape[1]),
         s.CHAIN: labels.chains,
         s.DRAW: labels.draws[kept],
     }

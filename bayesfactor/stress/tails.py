@@ -13,6 +13,7 @@ import numpy as np
 from bayesfactor.forecast import Labels
 from bayesfactor.laws import Scenarios
 from bayesfactor.risk.nonlinear import PositionBook, padded
+from bayesfactor.risk.predictive import Tail, mcse_of
 from bayesfactor.stress.cases import Case
 
 __all__ = ["Holding", "Tails", "tails"]
@@ -212,30 +213,10 @@ def _losses(holding: Holding, paths: range) -> tuple[np.ndarray, int]:
 
 
 def _tail(losses: np.ndarray, level: float, labels: Labels) -> tuple[float, float, float, float]:
-    """Return VaR, ES and their Monte-Carlo errors, from influence functions averaged within draws."""
-    flat = losses.ravel()
-    n = flat.size
-    k = max(1, math.ceil(round(n * (1.0 - level), 6)))
-    half = math.ceil(0.1 * k)
-    low, high = max(0, n - k - half), min(n - 1, n - k + half)
-    part = np.partition(flat, [low, n - k, high])
-    var, es = float(part[n - k]), float(part[n - k :].mean())
-    beyond = losses > var
-    shortfall = np.where(beyond, losses - var, 0.0).mean(axis=0) / (1.0 - level)
-    density = (high - low + 1) / n / max(part[high] - part[low], 1e-300)
-    shape = (len(labels.chains), len(labels.draws))
-    hits = beyond.mean(axis=0) / density
-    return var, es, _mcse(hits.reshape(shape)), _mcse(shortfall.reshape(shape))
-
-
-def _mcse(values: np.ndarray) -> float:
-    if np.ptp(values) == 0.0:
-        return 0.0
-    if values.shape[1] < 4:
-        return float(values.std() / math.sqrt(values.size))
-    from arviz_stats.base.array import array_stats
-
-    return float(array_stats.mcse(values, method="mean"))
+    """Return VaR, ES and their Monte-Carlo errors, of losses (path, draw)."""
+    tail = Tail.of(losses.ravel(), level)
+    var_mcse, es_mcse = (mcse_of(x, labels) for x in tail.influence(losses))
+    return tail.var, tail.es, var_mcse, es_mcse
 
 
 def _contributions(holding: Holding, losses: np.ndarray, var: np.ndarray, count: int) -> np.ndarray:
