@@ -13,7 +13,7 @@ from trees import make_tree, replace, with_attrs
 import bayesfactor as bf
 from bayesfactor.allocate.law import asset_law, pooled_returns, returns_of_draw
 from bayesfactor.allocate.verb import expected_shortfall
-from bayesfactor.errors import NumericalError, RiskError, SchemaError, WeightsError
+from bayesfactor.errors import ModelError, NumericalError, RiskError, SchemaError, WeightsError
 from bayesfactor.forecast import predict
 
 TREES = {
@@ -343,7 +343,16 @@ REFUSED = [
     ({"transaction_costs": -0.1}, RiskError, "transaction_costs"),
     ({"budget": {"market": 1.0}}, RiskError, "risk_budget"),
     ({"objective": "risk_budget", "budget": {"market": 0.5, "specific": 0.6}}, WeightsError, "sum to 1.1"),
-    ({"objective": "risk_budget", "budget": {"market": -0.5, "specific": 1.5}}, WeightsError, "not negative"),
+    (
+        {"objective": "risk_budget", "budget": {"market": -0.5, "specific": 1.5}},
+        WeightsError,
+        "at least 0; got market -0.5",
+    ),
+    (
+        {"objective": "risk_budget", "budget": {"market": np.nan, "specific": 1.0}},
+        WeightsError,
+        "got market nan",
+    ),
     ({"objective": "risk_budget", "budget": {"markt": 0.5, "specific": 0.5}}, WeightsError, "did you mean"),
     ({"objective": "risk_budget", "budget": {"COIN01": 0.5, "specific": 0.5}}, WeightsError, "several kinds"),
     ({"objective": "risk_budget", "budget": {"market": "x", "specific": 0.5}}, WeightsError, "numbers"),
@@ -356,6 +365,13 @@ REFUSED = [
     ({"objective": "risk_budget", "bounds": (-1, 1)}, WeightsError, "long positions"),
     ({"objective": "max_diversification", "bounds": (-1, 1)}, WeightsError, "long positions"),
     ({"bounds": (0, 0.1)}, WeightsError, "upper ones to 0.6"),
+    (
+        {"objective": "risk_budget", "budget": {"COIN01": 0.5, "COIN02": 0.5}, "bounds": (0, 0.3)},
+        WeightsError,
+        "with a share of the budget hold everything, but their .* upper ones to 0.6",
+    ),
+    ({"level": "high"}, RiskError, "confidence levels"),
+    ({"random_seed": "a"}, ModelError, "got 'a'"),
     ({"bounds": (0.3, 1)}, WeightsError, "sum to 1.8"),
     ({"bounds": (1, 0)}, WeightsError, "a pair"),
     ({"bounds": 0.2}, WeightsError, "a pair"),

@@ -394,6 +394,10 @@ def test_a_misuse_is_refused_before_anything_is_written(what, tree, weights, ris
 def test_risk_of_another_fit_is_refused(write, risk):
     with pytest.raises(RiskError, match="another fit: returns_digest"):
         write(risk=risk.assign_attrs(returns_digest="something else"))
+    with pytest.raises(RiskError, match="horizon=5 is asked for"):
+        write(risk=risk, horizon=5)
+    with pytest.raises(RiskError, match=r"levels=\[0\.9\] is asked for"):
+        write(risk=risk, levels=[0.9])
 
 
 def test_a_folder_in_the_way_is_refused(write, tmp_path):

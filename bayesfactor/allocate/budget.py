@@ -121,11 +121,12 @@ def _target(budget: dict[str, Any], names: list[str]) -> np.ndarray:
     except (TypeError, ValueError) as error:
         msg = f"shares of a budget are numbers; {error}."
         raise WeightsError(msg) from error
-    if not (target >= 0.0).all() or abs(target.sum() - 1.0) > 1e-6:
-        msg = (
-            f"shares of a budget are not negative and sum to 1; they sum to {target.sum():.6g}. "
-            "Divide them by their sum."
-        )
+    wrong = [f"{n} {t:g}" for n, t in zip(names, target, strict=True) if not (np.isfinite(t) and t >= 0.0)]
+    if wrong:
+        msg = f"shares of a budget are numbers of at least 0; got {', '.join(wrong)}. Leave it out."
+        raise WeightsError(msg)
+    if abs(target.sum() - 1.0) > 1e-6:
+        msg = f"shares of a budget sum to 1; they sum to {target.sum():.6g}. Divide them by their sum."
         raise WeightsError(msg)
     return np.asarray(target / target.sum())
 

@@ -50,6 +50,16 @@ class Terms:
         """Return what is bought plus what is sold, as a fraction of value."""
         return float(np.abs(weights - self.previous).sum())
 
+    def check_sums(self, why: str) -> None:
+        """Raise `WeightsError`, which begins with `why`, unless weights within the bounds can sum to 1."""
+        low, high = self.low.sum(), self.high.sum()
+        if low > 1.0 + _SLACK or high < 1.0 - _SLACK:
+            msg = (
+                f"{why} lower bounds sum to {low:.4g} and the upper ones to {high:.4g}. "
+                "Lower bounds sum to at most 1 and upper ones to at least 1."
+            )
+            raise WeightsError(msg)
+
     @property
     def may_stay(self) -> bool:
         """Whether what is held now keeps to the bounds and is fully invested."""
@@ -89,12 +99,7 @@ def make_terms(assets: np.ndarray, bounds: Any, previous: Any, rate: float) -> T
             "Loosen bounds=, or fit more assets."
         )
         raise WeightsError(msg)
-    if low.sum() > 1.0 + _SLACK or high.sum() < 1.0 - _SLACK:
-        msg = (
-            f"weights sum to 1, but the lower bounds sum to {low.sum():.4g} and the upper ones to "
-            f"{high.sum():.4g}. Lower bounds sum to at most 1 and upper ones to at least 1."
-        )
-        raise WeightsError(msg)
+    terms.check_sums("weights sum to 1, but the")
     return terms
 
 

@@ -186,6 +186,7 @@ def allocate(
     held = terms.held
     task = _Task(objective, level, terms.take(held), make_budget(labels, budget).take(held))
     _check_long_only(task)
+    _check_reachable(task)
     law = asset_law(found.moments)
     small = law.take(held)
     returns = pooled_returns(found, scenarios)
@@ -259,6 +260,13 @@ def _check_long_only(task: _Task) -> None:
         what = "a budget by asset or group" if convex else "max_diversification"
         msg = f"{what} is for long positions; got a lower bound of {task.terms.low.min():g}. Give at least 0."
         raise WeightsError(msg)
+
+
+def _check_reachable(task: _Task) -> None:
+    """Raise where only some assets have a share of the budget, and their bounds do not reach 1."""
+    if task.objective == "risk_budget" and task.budget.of_assets:
+        used = np.flatnonzero(task.budget.per_asset() > 0.0)
+        task.terms.take(used).check_sums("assets with a share of the budget hold everything, but their")
 
 
 def _with_costs(task: _Task, terms: Terms, law: AssetLaw, returns: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from itertools import islice
 
 import numpy as np
 
+from bayesfactor.errors import ModelError
+
 __all__ = ["block_rng", "root_entropy", "run_blocks", "slices", "thinned"]
 
 type Seed = int | np.random.Generator | np.random.SeedSequence | None
@@ -39,13 +41,25 @@ def run_blocks[T, R](work: Callable[[T], R], blocks: Iterable[T]) -> Iterator[R]
 
 
 def root_entropy(random_seed: Seed) -> int:
-    """Return one integer that reproduces everything drawn from `random_seed`."""
+    """Return one integer that reproduces everything drawn from `random_seed`.
+
+    Raises
+    ------
+    ModelError
+        If it is no seed.
+    """
     if isinstance(random_seed, np.random.Generator):
         return int(random_seed.integers(2**63))
     if isinstance(random_seed, np.random.SeedSequence):
         return int(random_seed.generate_state(1, np.uint64)[0])
     if random_seed is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+    if isinstance(random_seed, bool) or not isinstance(random_seed, int | np.integer) or random_seed < 0:
+        msg = (
+            "random_seed is a whole number of at least 0, a Generator, a SeedSequence or None; "
+            f"got {random_seed!r}."
+        )
+        raise ModelError(msg)
     return int(random_seed)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import xarray as xr
 
@@ -25,14 +25,16 @@ from bayesfactor.risk.weights import weights_for
 
 __all__ = ["report"]
 
+_LEVELS: Final = (0.95, 0.99)
+
 
 @dataclass(frozen=True)
 class _Asked:
     """How risk is computed where it is not given."""
 
     weights: Any
-    levels: Sequence[float]
-    horizon: int
+    levels: Sequence[float] | None
+    horizon: int | None
     entropy: int
     allow_unconverged: bool
 
@@ -42,8 +44,8 @@ def report(
     weights: Any,
     path: str | Path,
     *,
-    levels: Sequence[float] = (0.95, 0.99),
-    horizon: int = 1,
+    levels: Sequence[float] | None = None,
+    horizon: int | None = None,
     value: float | None = None,
     title: str | None = None,
     benchmark: Any = None,
@@ -75,10 +77,11 @@ def report(
     path : str or Path
         Ends in `.html` or `.htm`, or in `.md` for Markdown. What stood there before is replaced once the new
         file is whole.
-    levels : sequence of float
-        Confidence levels of VaR and ES; contributions are shown at the highest.
-    horizon : int
-        Periods ahead.
+    levels : sequence of float, optional
+        Confidence levels of VaR and ES, those of `risk` or (0.95, 0.99); contributions are shown at the
+        highest.
+    horizon : int, optional
+        Periods ahead, as in `risk` or 1.
     value : float, optional
         Portfolio value; where given, risk is shown in money as well.
     title : str, optional
@@ -93,7 +96,7 @@ def report(
         From `bf.prior_sensitivity`: adds how far the prior sets the risk numbers.
     risk : Dataset, or mapping of str to Dataset, optional
         From `bf.decompose_risk` on this tree; computed where not given. Its levels, horizon and
-        value are then those of the report.
+        value are then those of the report; others beside it are refused.
     diagnosis : Dataset, or mapping of str to Dataset, optional
         From `bf.diagnose` on this tree; computed where not given.
     format : {"html", "markdown"}, optional
@@ -159,6 +162,7 @@ def _single(
     if risk is not None:
         inputs.check_risk(risk, tree)
         inputs.check_weights(asked.weights, risk)
+        inputs.check_asked(risk, asked.levels, asked.horizon)
     scenarios = None if stress is None else check_stress(stress, tree)
     if sensitivity is not None:
         sensitivity_section(sensitivity)
@@ -184,9 +188,9 @@ def _subject(tree: xr.DataTree, asked: _Asked, risk: Any, diagnosis: Any, name: 
     inputs.check_diagnosis(diagnosis, tree)
     inputs.check_verdict(diagnosis, allow_unconverged=asked.allow_unconverged, name=name)
     if risk is None:
-        risk = decompose_risk(
-            tree, asked.weights, levels=asked.levels, horizon=asked.horizon, random_seed=asked.entropy
-        )
+        levels = _LEVELS if asked.levels is None else asked.levels
+        horizon = 1 if asked.horizon is None else asked.horizon
+        risk = decompose_risk(tree, asked.weights, levels=levels, horizon=horizon, random_seed=asked.entropy)
     fractions = (risk / float(risk.attrs.get("value", 1.0))).assign_attrs(risk.attrs)
     return Subject(tree, _predictions(tree, risk), fractions, diagnosis)
 
@@ -214,6 +218,7 @@ def _subjects(
         if name in risk:
             inputs.check_risk(risk[name], tree)
             inputs.check_weights(asked.weights, risk[name])
+            inputs.check_asked(risk[name], asked.levels, asked.horizon)
     return {
         str(name): _subject(tree, asked, risk.get(name), diagnosis.get(name), str(name))
         for name, tree in trees.items()

@@ -1,5 +1,6 @@
 """What `report` is given, checked before anything is computed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from bayesfactor.risk.checks import checked_value
 from bayesfactor.risk.weights import weights_for
 
 __all__ = [
+    "check_asked",
     "check_diagnosis",
     "check_risk",
     "check_same_weights",
@@ -131,6 +133,16 @@ def check_weights(weights: Any, risk: xr.Dataset) -> None:
     if not np.allclose(given, risk["weight"].values, rtol=1e-9, atol=1e-12):
         msg = "risk is that of other weights than those given. Give the same, or weights=None."
         raise RiskError(msg)
+
+
+def check_asked(risk: xr.Dataset, levels: Sequence[float] | None, horizon: int | None) -> None:
+    """Refuse levels or a horizon that are not those of the risk given beside them."""
+    own = {"levels": sorted(risk[s.LEVEL].values.tolist()), "horizon": int(risk.attrs["horizon"])}
+    asked = {"levels": None if levels is None else sorted(map(float, levels)), "horizon": horizon}
+    for name, wanted in asked.items():
+        if wanted is not None and wanted != own[name]:
+            msg = f"risk has {name} {own[name]}, and {name}={wanted} is asked for. Leave one of them out."
+            raise RiskError(msg)
 
 
 def check_diagnosis(diagnosis: Any, tree: xr.DataTree) -> None:

@@ -50,7 +50,10 @@ def checked_levels(tree: xr.DataTree, levels: Sequence[float]) -> np.ndarray:
             'Build it with kind="simple" and fit again.'
         )
         raise RiskError(msg)
-    wanted = np.atleast_1d(np.asarray(levels, dtype="float64"))
+    try:
+        wanted = np.atleast_1d(np.asarray(levels, dtype="float64"))
+    except (TypeError, ValueError):
+        wanted = np.array([])
     if wanted.ndim != 1 or wanted.size == 0 or not np.all((wanted > 0.5) & (wanted < 1.0)):
         msg = f"levels are confidence levels above 0.5 and below 1, such as 0.99; got {levels!r}."
         raise RiskError(msg)
