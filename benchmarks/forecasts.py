@@ -73,8 +73,10 @@ def portfolios(past: xr.Dataset) -> pd.DataFrame:
     assets, sector = past["asset"].values.astype(str), past["group"].values.astype(str)
     trades, age = np.isfinite(returns[-1]), np.isfinite(returns).sum(axis=0)
     chance = np.random.default_rng(1).normal(size=len(assets))
-    deviation = np.nanstd(np.where(trades, returns[-60:], np.nan), axis=0, where=np.isfinite(returns[-60:]))
-    known = trades & (np.isfinite(returns[-60:]).sum(axis=0) >= 20) & (deviation > 0.0)
+    known = trades & (np.isfinite(returns[-60:]).sum(axis=0) >= 20)
+    deviation = np.ones(len(assets))
+    deviation[known] = np.nanstd(returns[-60:, known], axis=0)
+    known &= deviation > 0.0
     raw = {
         "equal weight": trades.astype(float),
         "inverse volatility": np.where(known, 1.0 / np.where(known, deviation, 1.0), 0.0),

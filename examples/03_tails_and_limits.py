@@ -13,7 +13,7 @@ import bayesfactor as bf
 
 quick = bool(os.environ.get("BAYESFACTOR_QUICK"))
 n_assets, n_days = (6, 200) if quick else (20, 750)
-sample = {"draws": 500, "tune": 500} if quick else {}
+sample = {"draws": 250, "tune": 400, "chains": 2} if quick else {}
 panel, _ = bf.simulate_panel(n_assets=n_assets, n_days=n_days, n_factors=2, n_groups=2, random_seed=5)
 
 # %%

@@ -14,8 +14,8 @@ import pandas as pd
 import bayesfactor as bf
 
 quick = bool(os.environ.get("BAYESFACTOR_QUICK"))
-n_coins, n_days = (8, 200) if quick else (20, 750)
-sample = {"draws": 150, "tune": 250, "chains": 2} if quick else {"draws": 500, "tune": 500}
+n_coins, n_days = (6, 120) if quick else (20, 750)
+sample = {"draws": 100, "tune": 200, "chains": 2} if quick else {"draws": 500, "tune": 500}
 sample |= {"random_seed": 1, "progressbar": False}
 
 # %%

@@ -231,6 +231,18 @@ def test_paths_are_added_until_shortfall_is_known_within_one_per_cent(t_tree):
     assert float((risk.es_mcse / risk.es).max()) <= 0.01
 
 
+def test_paths_are_not_added_for_an_error_that_is_the_draws_own():
+    tree = make_tree(draws=8, chains=2, jitter=0.3)
+    with pytest.warns(UserWarning, match="sample more posterior draws"):
+        risk = bf.decompose_risk(tree, weights_of(tree), levels=(0.95,), random_seed=2)
+    assert float(risk["es_mcse"][0] / risk["es"][0]) > 0.02
+    assert risk.attrs["scenarios"] < 1_000_000
+    # What the paths leave open is small beside that: another seed says nearly the same.
+    with pytest.warns(UserWarning, match="sample more posterior draws"):
+        other = bf.decompose_risk(tree, weights_of(tree), levels=(0.95,), random_seed=3)
+    np.testing.assert_allclose(other["es"], risk["es"], rtol=4 * 0.005 * np.sqrt(2))
+
+
 def test_too_few_paths_are_warned_of(t_tree):
     with pytest.warns(UserWarning, match="Monte-Carlo error of ES"):
         bf.decompose_risk(t_tree, weights_of(t_tree), paths=2, random_seed=2)

@@ -82,7 +82,7 @@ def decompose_risk(
         the component `nonlinear`, and theta and funding are `carry`.
     paths : int, optional
         Futures per posterior draw. Where not given, as many as bring the Monte-Carlo error of
-        every ES under 1 % (at most four million scenarios).
+        every ES under 1 %, or to what so few draws can tell (at most four million scenarios).
     random_seed : int, Generator or SeedSequence, optional
 
     Returns

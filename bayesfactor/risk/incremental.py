@@ -58,7 +58,7 @@ def incremental_risk(
         Portfolio value; 1 gives fractions, 1e6 gives money.
     paths : int, optional
         Futures per posterior draw, the same for all trades. Where not given, as many as bring the Monte-Carlo
-        error of every ES under 1 %, within bounds of memory.
+        error of every ES under 1 %, or to what so few draws can tell, within bounds of memory.
     random_seed : int, Generator or SeedSequence, optional
 
     Returns

@@ -16,12 +16,23 @@ from bayesfactor.forecast import Labels, Predictions
 from bayesfactor.laws import Scenarios
 from bayesfactor.risk.exact import Book
 
-__all__ = ["PredictiveTails", "Tail", "mcse_of", "predictive_tails", "predictive_tails_of", "to_total"]
+__all__ = [
+    "PredictiveTails",
+    "Tail",
+    "are_enough",
+    "mcse_of",
+    "paths_wanted",
+    "predictive_tails",
+    "predictive_tails_of",
+    "to_total",
+]
 
 _TARGET = 0.01
 _MOST_SCENARIOS = 4_000_000
 _FEWEST_MOST = 400_000
 _GATHERED = 8192
+_OF_PATHS = 0.005
+"""Paths whose own error is no larger are enough: what is left is that of the posterior draws."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,10 @@ class PredictiveTails:
 def predictive_tails(
     found: Predictions, book: Book, levels: np.ndarray, *, paths: int | None = None
 ) -> PredictiveTails:
-    """Return the predictive tails; `paths=None` adds paths until ES is known within 1 %."""
+    """Return the predictive tails.
+
+    `paths=None` adds paths until ES is known within 1 %, or as well as so few posterior draws can tell.
+    """
     return predictive_tails_of(found, [book], levels, paths=paths)[0]
 
 
@@ -78,10 +92,10 @@ def predictive_tails_of(
         errors = np.array([[[mcse_of(x, found.labels) for x in kind] for kind in own] for own in influence])
         es = np.array([[t.es for t in own] for own in tails])
         worst = float(np.max(errors[..., 1] / np.maximum(np.abs(es), 1e-300), where=es != 0.0, initial=0.0))
-        if paths is not None or worst <= _TARGET or count >= most:
+        rough = max(t.error_of_paths(x) for x, own in zip(losses, tails, strict=True) for t in own)
+        if paths is not None or count >= most or are_enough(worst, rough):
             break
-        more = math.ceil(count * (1.1 * worst / _TARGET) ** 2) if worst < 1e3 else most
-        new = min(max(more, 2 * count), most)
+        new = min(paths_wanted(count, worst, rough), most)
         extra, extra_floored = _losses(found, books, range(count, new))
         losses, floored, count = np.concatenate([losses, extra], axis=1), floored + extra_floored, new
     parts = _contributions(found, books, losses, tails)
@@ -148,6 +162,27 @@ class Tail:
         width = self.window_high - self.window_low
         density = self.window_share / width if width > 0.0 else math.inf
         return beyond.mean(axis=0) / density, shortfall
+
+    def error_of_paths(self, losses: np.ndarray) -> float:
+        """Return the relative error of ES that more paths would take away, of losses (path, draw).
+
+        The rest of the error is that of the posterior draws, whatever the paths.
+        """
+        if len(losses) < 2 or self.es == 0.0:
+            return math.inf
+        excess = np.maximum(losses - self.var, 0.0) / (1.0 - self.level)
+        return float(np.sqrt(excess.var(axis=0, ddof=1).mean() / losses.size) / abs(self.es))
+
+
+def are_enough(error: float, of_paths: float) -> bool:
+    """Return whether more paths are of no use: relative error of ES, and what of it is due to paths."""
+    return error <= _TARGET or of_paths <= _OF_PATHS
+
+
+def paths_wanted(count: int, error: float, of_paths: float) -> int:
+    """Return how many paths instead of `count` ought to be enough: at least twice as many."""
+    ratio = 1.1 * min(error / _TARGET, of_paths / _OF_PATHS, 1e3)
+    return max(math.ceil(count * ratio**2), 2 * count)
 
 
 def mcse_of(influence: np.ndarray, labels: Labels) -> float:

@@ -13,12 +13,11 @@ import numpy as np
 from bayesfactor.forecast import Labels
 from bayesfactor.laws import Scenarios
 from bayesfactor.risk.nonlinear import PositionBook, padded
-from bayesfactor.risk.predictive import Tail, mcse_of
+from bayesfactor.risk.predictive import Tail, are_enough, mcse_of, paths_wanted
 from bayesfactor.stress.cases import Case
 
 __all__ = ["Holding", "Tails", "tails"]
 
-_TARGET: Final = 0.01
 _FIRST: Final = 50_000
 _MOST: Final = 200_000
 _MOST_DEAR: Final = 40_000
@@ -170,7 +169,7 @@ class Tails:
 
 
 def tails(holding: Holding, levels: np.ndarray, labels: Labels, *, paths: int | None) -> Tails:
-    """Return the tails; where `paths` is None, more are added until each ES is known within 1 %."""
+    """Return the tails; where `paths` is None, more are added as in `bf.decompose_risk`."""
     case, n = holding.case, holding.case.moments.n_draws
     if case.paths is None:
         parts = holding.mean_parts.mean(axis=0)
@@ -183,11 +182,13 @@ def tails(holding: Holding, levels: np.ndarray, labels: Labels, *, paths: int | 
     losses, floored = _losses(holding, range(count))
     while True:
         count = losses.size // n  # stored predictions have as many paths as they have
-        found = [_tail(losses, level, labels) for level in levels]
+        own = [Tail.of(losses.ravel(), level) for level in levels]
+        found = [_errors(tail, losses, labels) for tail in own]
         worst = max(error / max(abs(es), 1e-300) for _, es, _, error in found)
-        more = math.ceil(1.1 * count * (worst / _TARGET) ** 2 / case.stride) * case.stride
-        new = min(max(more, 2 * count), most // case.stride * case.stride)
-        if paths is not None or worst <= _TARGET or new <= count:
+        rough = max(tail.error_of_paths(losses) for tail in own)
+        more = math.ceil(paths_wanted(count, worst, rough) / case.stride) * case.stride
+        new = min(more, most // case.stride * case.stride)
+        if paths is not None or new <= count or are_enough(worst, rough):
             break
         extra, extra_floored = _losses(holding, range(count, new))
         if not len(extra):
@@ -212,9 +213,8 @@ def _losses(holding: Holding, paths: range) -> tuple[np.ndarray, int]:
     return np.concatenate(found).reshape(-1, case.moments.n_draws), floored
 
 
-def _tail(losses: np.ndarray, level: float, labels: Labels) -> tuple[float, float, float, float]:
+def _errors(tail: Tail, losses: np.ndarray, labels: Labels) -> tuple[float, float, float, float]:
     """Return VaR, ES and their Monte-Carlo errors, of losses (path, draw)."""
-    tail = Tail.of(losses.ravel(), level)
     var_mcse, es_mcse = (mcse_of(x, labels) for x in tail.influence(losses))
     return tail.var, tail.es, var_mcse, es_mcse
 
