@@ -46,6 +46,7 @@ SPANS = {
     "first": ("2020-07-01", "2022-06-30"),
     "second": ("2022-07-01", "2024-12-31"),
     "all": ("2020-07-01", "2024-12-31"),
+    "four-years": ("2021-01-01", "2024-12-31"),
 }
 WINDOW = 500
 YOUNG = "newest"
@@ -112,6 +113,7 @@ def _least_variance(returns: np.ndarray, trades: np.ndarray) -> np.ndarray:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what this measurement can be told."""
     parser.add_argument("--span", choices=list(SPANS), default="first", help="forecasts: which days")
+    parser.add_argument("--coins", type=int, default=len(COINS), help="forecasts: how many of its list")
     parser.add_argument("--models", default=",".join((*MODELS, *BASELINES)), help="forecasts: with commas")
     kept = "forecasts: a Zarr store to keep, and to go on from; allocation: a .nc to keep"
     parser.add_argument("--store", help=kept)
@@ -121,7 +123,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Run the backtest of a span, print what came of it, keep it if asked to."""
     if not os.environ.get("BAYESFACTOR_DATA"):
         return [{"what": "BAYESFACTOR_DATA is not set"}]
-    panel, began = coin_panel(options.span), time.perf_counter()
+    panel, began = coin_panel(options.span, COINS[: options.coins]), time.perf_counter()
     with ProcessPoolExecutor(2) as pool:
         result = backtest(
             options.models.split(","), panel, portfolios, window=WINDOW, refit_every=30, random_seed=1,

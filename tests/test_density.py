@@ -162,7 +162,7 @@ def test_far_points_are_refused_not_returned(panel):
 
 def test_what_has_to_be_compiled_is_compiled_once(monkeypatch):
     """A second window, under other names, goes through the compiled graph and finds its own posterior."""
-    model = bf.get_model("hierarchical-t", priors=UNREADABLE["density"])
+    model = bf.get_model("unpooled-t", priors=UNREADABLE["density"])
     whole, _ = bf.simulate_panel(n_assets=3, n_days=160, n_factors=1, n_groups=2, missing=0.0, random_seed=1)
     first = whole.isel(time=slice(0, 100))
     second = whole.isel(time=slice(60, 160)).assign_coords(asset=["X", "Y", "Z"])
