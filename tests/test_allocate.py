@@ -333,6 +333,15 @@ def test_what_may_not_be_held_is_sold(tree):
 
 # --- refusals ----------------------------------------------------------------------------------------
 
+
+def test_what_is_not_held_is_not_held_at_all(tree):
+    for objective in ("min_es", "min_volatility", "max_diversification", "risk_budget"):
+        w = bf.allocate(tree, objective, bounds=(0, 0.4), **SMALL)["weights"].values
+        assert w.sum() == pytest.approx(1.0, abs=1e-12)
+        assert not ((w != 0.0) & (abs(w) < 1e-9)).any()
+        assert not ((w != 0.4) & (abs(w - 0.4) < 1e-9)).any()
+
+
 REFUSED = [
     ({"objective": "min_ess"}, RiskError, "did you mean 'min_es'"),
     ({"drift": "Zero"}, RiskError, "did you mean 'zero'"),

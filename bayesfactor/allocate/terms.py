@@ -60,6 +60,15 @@ class Terms:
             )
             raise WeightsError(msg)
 
+    def tidied(self, weights: np.ndarray) -> np.ndarray:
+        """Return weights with those a rounding error away from a bound on it; the others still sum to 1."""
+        low, high = weights < self.low + _SLACK, weights > self.high - _SLACK
+        exact = np.where(low, self.low, np.where(high, self.high, weights))
+        free = ~(low | high)
+        if free.any():
+            exact[free] += (1.0 - exact.sum()) / free.sum()
+        return exact
+
     @property
     def may_stay(self) -> bool:
         """Whether what is held now keeps to the bounds and is fully invested."""

@@ -46,6 +46,9 @@ class _Task:
 
     def solve(self, law: AssetLaw, returns: np.ndarray | None) -> np.ndarray:
         """Return the weights under a law; `returns` (scenario, asset) where the objective is ES."""
+        return self.terms.tidied(self._solved(law, returns))
+
+    def _solved(self, law: AssetLaw, returns: np.ndarray | None) -> np.ndarray:
         engine = solvers()
         if self.objective == "min_es" and returns is not None:
             return engine.least_es(returns, self.terms, self.level)
