@@ -71,6 +71,26 @@ def test_positions_alone(folder, tree):
     np.testing.assert_array_equal(bf.load(out)["es"], plain["es"])
 
 
+@pytest.mark.parametrize(("typed", "kappa"), [("1.5", 1.5), ("COIN01=2", {"COIN01": 2.0})])
+def test_stress_moves_volatilities_as_told(folder, tree, typed, kappa):
+    out = folder / "stress.nc"
+    call("stress", folder / "fit.nc", "--positions", folder / "positions.csv", "--value", 1000, "--kappa", typed,
+         "--repricing", "taylor", "--shock", "market=-0.1", "--paths", 5, "--seed", 1, "--out", out)  # fmt: skip
+    weights = dict.fromkeys(tree["observed_data"]["asset"].values.tolist(), 1 / 3)
+    how = {"value": 1000, "positions": bf.read_positions(folder / "positions.csv"), "repricing": "taylor"}
+    shock = {"shock": bf.FactorShock({"market": -0.1})}
+    same = bf.stress(tree, weights, shock, kappa=kappa, paths=5, random_seed=1, **how)
+    still = bf.stress(tree, weights, shock, kappa=0.0, paths=5, random_seed=1, **how)
+    np.testing.assert_array_equal(bf.load(out)["loss"], same["loss"])
+    assert (same["loss"] != still["loss"]).all()
+
+
+def test_a_kappa_that_is_no_number_is_refused(folder):
+    said = call("risk", folder / "fit.nc", "--positions", folder / "positions.csv", "--value", 1000,
+                "--kappa", "COIN01", status=2)  # fmt: skip
+    assert "kappa is a number, or pairs" in said
+
+
 def test_positions_without_value_are_refused(folder):
     said = call("risk", folder / "fit.nc", "--positions", folder / "positions.csv", status=2)
     assert "give value" in said

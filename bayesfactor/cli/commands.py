@@ -60,6 +60,9 @@ Weights = Annotated[
 FillZero = Annotated[bool, typer.Option("--fill-zero", help="Give 0 to the assets that are not named.")]
 Levels = Annotated[str, typer.Option(help="Confidence levels, with commas.")]
 Horizon = Annotated[int, typer.Option(help="Periods ahead.")]
+Kappa = Annotated[
+    str, typer.Option(help="Volatility s moves to s (1 - kappa r): a number, or BTC=1.0,ETH=1.5.")
+]
 Seed = Annotated[int | None, typer.Option(help="Makes the numbers reproducible.")]
 
 
@@ -293,7 +296,7 @@ def risk(
     positions: Annotated[
         Path | None, typer.Option(help="CSV of perpetuals, options and greeks; --weights none: they alone.")
     ] = None,
-    kappa: Annotated[float, typer.Option(help="Volatility s moves to s (1 - kappa r) with returns.")] = 0.0,
+    kappa: Kappa = "0",
     repricing: Annotated[str, typer.Option(help="Options by 'taylor' or in 'full'.")] = "taylor",
     compounding: Annotated[
         bool, typer.Option("--compounding", help="Hold positions over the horizon without rebalancing.")
@@ -303,7 +306,7 @@ def risk(
     csv: Annotated[Path | None, typer.Option(help="Write contributions by asset and component.")] = None,
 ) -> None:
     """Decompose the risk of a portfolio over the next periods."""
-    from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_weights, write_csv
+    from bayesfactor.cli.inputs import TREE, check_output, read_kappa, read_levels, read_weights, write_csv
     from bayesfactor.cli.show import contribution_table, contributions, key_figures
     from bayesfactor.keep import load, save
     from bayesfactor.positions import read_positions
@@ -323,7 +326,7 @@ def risk(
         value=value,
         compounding=compounding,
         positions=beside,
-        kappa=kappa,
+        kappa=read_kappa(kappa),
         repricing=repricing,
         random_seed=seed,
     )

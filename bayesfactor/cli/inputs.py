@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import BayesFactorError, MissingFileError, WeightsError
+from bayesfactor.errors import BayesFactorError, MissingFileError, RiskError, WeightsError
 from bayesfactor.keep import save, written_whole
 from bayesfactor.panel.calendar import to_stamp
 
@@ -19,7 +19,9 @@ __all__ = [
     "between",
     "check_output",
     "names_of",
+    "read_kappa",
     "read_levels",
+    "read_pairs",
     "read_portfolios",
     "read_trades",
     "read_weights",
@@ -204,6 +206,30 @@ def _pivoted(table: pd.DataFrame, name: str) -> pd.DataFrame:
         raise WeightsError(msg)
     wide = cells.unstack().fillna(0.0)
     return wide.reindex(index=labels[0].unique(), columns=labels[1].unique())
+
+
+def read_pairs(text: str, rule: str) -> dict[str, float]:
+    """Return numbers by name out of text such as `market=-0.2,size=0.05`; what breaks the rule quotes it."""
+    found: dict[str, float] = {}
+    for pair in text.split(","):
+        name, sign, number = (x.strip() for x in pair.rpartition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            sign, value = "", 0.0
+        if not sign or not name or name in found:
+            msg = f"{rule}; got {pair!r} in {text!r}."
+            raise RiskError(msg)
+        found[name] = value
+    return found
+
+
+def read_kappa(text: str) -> float | dict[str, float]:
+    """Return one number for all assets, or one each out of text such as `BTC=1.0,ETH=1.5`."""
+    try:
+        return float(text)
+    except ValueError:
+        return read_pairs(text, "kappa is a number, or pairs such as BTC=1.0,ETH=1.5, each asset once")
 
 
 def read_levels(text: str) -> tuple[float, ...]:

@@ -1,14 +1,16 @@
 """`bayesfactor stress`: what a portfolio loses in scenarios, from a fit and what is typed."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from bayesfactor.cli.commands import FillZero, Fit, Levels, Seed, Weights
+from bayesfactor.cli.commands import FillZero, Fit, Kappa, Levels, Seed, Weights
 from bayesfactor.errors import RiskError
 
 __all__ = ["stress"]
+
+_MOVES: Final = "shocks are pairs such as market=-0.2,size=0.05, each factor once"
 
 
 def stress(
@@ -43,6 +45,8 @@ def stress(
     positions: Annotated[
         Path | None, typer.Option(help="CSV of perpetuals, options, greeks; needs --value.")
     ] = None,
+    kappa: Kappa = "0",
+    repricing: Annotated[str, typer.Option(help="Options by 'taylor' or in 'full'.")] = "full",
     levels: Levels = "0.95,0.99",
     value: Annotated[float | None, typer.Option(help="Portfolio value; percentages where not given.")] = None,
     paths: Annotated[
@@ -55,7 +59,7 @@ def stress(
     ] = None,
 ) -> None:
     """Say what a portfolio loses in episodes, shocks, other regimes and sales."""
-    from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_weights, write_csv
+    from bayesfactor.cli.inputs import TREE, check_output, read_kappa, read_levels, read_weights, write_csv
     from bayesfactor.cli.show import show_table
     from bayesfactor.keep import load, save
     from bayesfactor.panel import panel_from_prices
@@ -85,6 +89,8 @@ def stress(
         levels=read_levels(levels),
         value=value,
         positions=None if positions is None else read_positions(positions),
+        kappa=read_kappa(kappa),
+        repricing=repricing,
         paths=paths,
         random_seed=seed,
     )
@@ -99,13 +105,16 @@ def _scenarios(
     path: Path | None, episodes: str | None, shocks: list[str] | None, *, frozen: bool
 ) -> list[tuple[str, Any]]:
     """Return scenarios of the file, the episodes and the shocks with their names."""
+    from bayesfactor.cli.inputs import read_pairs
     from bayesfactor.stress import Episode, FactorShock, list_episodes
     from bayesfactor.stress.reading import read_scenarios
 
     asked: list[tuple[str, Any]] = [] if path is None else list(read_scenarios(path).items())
     names = list(list_episodes().index) if episodes == "all" else (episodes or "").split(",")
     asked += [(str(n).strip(), Episode(str(n).strip())) for n in names if str(n).strip()]
-    made = [FactorShock(_moves(x), others="frozen" if frozen else "conditional") for x in shocks or []]
+    made = [
+        FactorShock(read_pairs(x, _MOVES), others="frozen" if frozen else "conditional") for x in shocks or []
+    ]
     return asked + [(one.label, one) for one in made]
 
 
@@ -140,23 +149,6 @@ def _check(asked: list[tuple[str, Any]]) -> None:
     if twice:
         msg = f"each scenario has its own name; {', '.join(twice)} stands twice. Rename it in the file."
         raise RiskError(msg)
-
-
-def _moves(text: str) -> dict[str, float]:
-    """Return factor moves out of text such as market=-0.2,size=0.05."""
-    moves = {}
-    for pair in text.split(","):
-        name, sign, number = pair.rpartition("=")
-        try:
-            move = float(number)
-        except ValueError:
-            sign, move = "", 0.0
-        if not sign or not name.strip() or name.strip() in moves:
-            got = f"{pair!r} in {text!r}"
-            msg = f"shocks are pairs such as market=-0.2,size=0.05, each factor once; got {got}."
-            raise RiskError(msg)
-        moves[name.strip()] = move
-    return moves
 
 
 def _show(found: Any) -> None:
