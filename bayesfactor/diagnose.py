@@ -27,7 +27,7 @@ TREE_DEPTH_WARN: Final = 0.01
 COLLINEAR: Final = 0.9
 NAMED: Final = 5
 LAW: Final = "factor_law_"
-_FINGERPRINTS: Final = ("card_digest", "returns_digest", "factors_digest", "random_seed")
+FINGERPRINTS: Final = ("card_digest", "returns_digest", "factors_digest", "random_seed")
 """What says which fit a diagnosis is of."""
 _MEASURES: Final = ("r_hat", "ess_bulk", "ess_tail", "mcse_mean", "mcse_sd")
 
@@ -98,7 +98,7 @@ def diagnose(tree: xr.DataTree, *, check_adequacy: bool = True) -> xr.Dataset:
         "adequacy": "not checked",
         "adequacy_reasons": "",
         "method": str(tree.attrs.get("method", "unknown")),
-        **{k: tree.attrs[k] for k in _FINGERPRINTS if k in tree.attrs},
+        **{k: tree.attrs[k] for k in FINGERPRINTS if k in tree.attrs},
     }
     if not check_adequacy:
         return data

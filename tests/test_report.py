@@ -398,6 +398,8 @@ def test_risk_of_another_fit_is_refused(write, risk):
         write(risk=risk, horizon=5)
     with pytest.raises(RiskError, match=r"levels=\[0\.9\] is asked for"):
         write(risk=risk, levels=[0.9])
+    with pytest.raises(RiskError, match=r"levels=\[0\.9\] is asked for"):
+        write(risk=risk, levels=0.9)
 
 
 def test_a_folder_in_the_way_is_refused(write, tmp_path):

@@ -19,6 +19,7 @@ from bayesfactor.compare import compare
 from bayesfactor.errors import BayesFactorError, ConvergenceError, MissingFileError, RiskError, SchemaError
 from bayesfactor.keep import save
 from bayesfactor.report import report
+from bayesfactor.risk import decompose_risk
 
 WEIGHTS = np.array([0.5, 0.4, -0.2, 0.3])
 TITLE = "A | B <i>"
@@ -277,6 +278,21 @@ def test_the_command_writes_what_the_verb_writes(tree, risk, tmp_path):
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert {"active", "stress", "sensitivity"} <= set(page.ids)
     assert (tmp_path / "tables" / "stress.csv").is_file()
+
+
+def test_the_command_takes_levels_and_horizon_of_a_risk_that_was_saved(tree, tmp_path, monkeypatch):
+    """What is not typed is not asked for; what is typed and differs is refused."""
+    monkeypatch.chdir(tmp_path)
+    save(tree, "fit.nc")
+    weights = named(tree, WEIGHTS)
+    save(decompose_risk(tree, weights, levels=(0.975,), horizon=2, random_seed=1), "risk.nc")
+    command = ["report", "fit.nc", "--out", "r.html", "--risk", "risk.nc", "--allow-unconverged"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    for typed in (["--levels", "0.99"], ["--horizon", "1"]):
+        done = CliRunner().invoke(app, [*command, *typed])
+        assert done.exit_code == 2, done.output
+        assert "is asked for. Leave one of them out" in done.output
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayesfactor.cli.commands import FillZero, Horizon, Levels, Seed
+from bayesfactor.cli.commands import FillZero, Seed
 from bayesfactor.errors import BayesFactorError, MissingFileError
 
 __all__ = ["report"]
@@ -23,8 +23,12 @@ def report(
         typer.Option(help="As `risk` takes them: 'equal' where not given, or those of --risk."),
     ] = None,
     fill_zero: FillZero = False,
-    levels: Levels = "0.95,0.99",
-    horizon: Horizon = 1,
+    levels: Annotated[
+        str | None, typer.Option(help="As `risk` takes them: 0.95,0.99 where not given, or those of --risk.")
+    ] = None,
+    horizon: Annotated[
+        int | None, typer.Option(help="Periods ahead: 1 where not given, or those of --risk.")
+    ] = None,
     value: Annotated[float | None, typer.Option(help="Portfolio value; adds money to percentages.")] = None,
     benchmark: Annotated[
         str | None, typer.Option(help="Weights of a benchmark, given as --weights; adds active risk.")
@@ -64,15 +68,16 @@ def report(
     if several and (risk is not None or positions is not None):
         msg = "--risk and --positions are those of one fit; leave them out to compare several."
         raise BayesFactorError(msg)
-    found = _dataset(risk)
+    found, at = _dataset(risk), None if levels is None else read_levels(levels)
     if positions is not None:
-        options = {"levels": read_levels(levels), "horizon": horizon, "value": value, "random_seed": seed}
+        asked = {"levels": at, "horizon": horizon, "value": value, "random_seed": seed}
+        options = {k: v for k, v in asked.items() if v is not None}
         found = _with_positions(trees[0], held, positions, found, options)
     done = write(
         dict(zip(names, trees, strict=True)) if several else trees[0],
         held,
         out,
-        levels=read_levels(levels),
+        levels=at,
         horizon=horizon,
         value=value,
         title=title,

@@ -162,7 +162,7 @@ def _single(
     if risk is not None:
         inputs.check_risk(risk, tree)
         inputs.check_weights(asked.weights, risk)
-        inputs.check_asked(risk, asked.levels, asked.horizon)
+        inputs.check_asked(risk, tree, asked.levels, asked.horizon)
     scenarios = None if stress is None else check_stress(stress, tree)
     if sensitivity is not None:
         sensitivity_section(sensitivity)
@@ -218,7 +218,7 @@ def _subjects(
         if name in risk:
             inputs.check_risk(risk[name], tree)
             inputs.check_weights(asked.weights, risk[name])
-            inputs.check_asked(risk[name], asked.levels, asked.horizon)
+            inputs.check_asked(risk[name], tree, asked.levels, asked.horizon)
     return {
         str(name): _subject(tree, asked, risk.get(name), diagnosis.get(name), str(name))
         for name, tree in trees.items()

@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.diagnose import FINGERPRINTS
 from bayesfactor.errors import ConvergenceError, MissingFileError, RiskError, SchemaError, unknown_names
 from bayesfactor.report.section_model import banners
 from bayesfactor.report.section_stress import DIGESTS
-from bayesfactor.risk.checks import checked_value
+from bayesfactor.risk.checks import checked_levels, checked_value
 from bayesfactor.risk.weights import weights_for
 
 __all__ = [
@@ -110,19 +111,19 @@ def check_same_weights(stress: xr.Dataset, risk: xr.Dataset) -> None:
     """Refuse scenarios of another portfolio."""
     if "weight" not in stress.coords:
         return
-    if not _alike(stress["weight"], risk["weight"]):
+    if not _alike(stress["weight"].values, risk["weight"].values):
         msg = (
             "stress is that of other weights than this report's. Call bf.stress with the weights given here."
         )
         raise RiskError(msg)
-    straight = [x["delta_weight" if "delta_weight" in x.coords else "weight"] for x in (stress, risk)]
+    straight = [x["delta_weight" if "delta_weight" in x.coords else "weight"].values for x in (stress, risk)]
     if not _alike(*straight):
         msg = "stress and risk hold other positions. Give bf.stress and bf.decompose_risk the same ones."
         raise RiskError(msg)
 
 
-def _alike(a: xr.DataArray, b: xr.DataArray) -> bool:
-    return np.allclose(a.values, b.values, rtol=1e-9, atol=1e-12)
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
 def check_weights(weights: Any, risk: xr.Dataset) -> None:
@@ -130,15 +131,18 @@ def check_weights(weights: Any, risk: xr.Dataset) -> None:
     if weights is None:
         return
     given = weights_for(weights, risk[s.ASSET].values, allow_zero=True)
-    if not np.allclose(given, risk["weight"].values, rtol=1e-9, atol=1e-12):
+    if not _alike(given, risk["weight"].values):
         msg = "risk is that of other weights than those given. Give the same, or weights=None."
         raise RiskError(msg)
 
 
-def check_asked(risk: xr.Dataset, levels: Sequence[float] | None, horizon: int | None) -> None:
+def check_asked(
+    risk: xr.Dataset, tree: xr.DataTree, levels: Sequence[float] | None, horizon: int | None
+) -> None:
     """Refuse levels or a horizon that are not those of the risk given beside them."""
     own = {"levels": sorted(risk[s.LEVEL].values.tolist()), "horizon": int(risk.attrs["horizon"])}
-    asked = {"levels": None if levels is None else sorted(map(float, levels)), "horizon": horizon}
+    at = None if levels is None else sorted(checked_levels(tree, levels).tolist())
+    asked = {"levels": at, "horizon": horizon}
     for name, wanted in asked.items():
         if wanted is not None and wanted != own[name]:
             msg = f"risk has {name} {own[name]}, and {name}={wanted} is asked for. Leave one of them out."
@@ -148,7 +152,7 @@ def check_asked(risk: xr.Dataset, levels: Sequence[float] | None, horizon: int |
 def check_diagnosis(diagnosis: Any, tree: xr.DataTree) -> None:
     """Refuse the diagnosis of another fit: it would speak for draws that it has not seen."""
     attrs = diagnosis.attrs if isinstance(diagnosis, xr.Dataset) else {}
-    other = [k for k in (*DIGESTS, "random_seed") if k in attrs and attrs[k] != tree.attrs.get(k)]
+    other = [k for k in FINGERPRINTS if k in attrs and attrs[k] != tree.attrs.get(k)]
     if other:
         msg = f"diagnosis is that of another fit: {', '.join(other)} differ. Call bf.diagnose on this tree."
         raise RiskError(msg)
