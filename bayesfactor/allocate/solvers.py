@@ -80,7 +80,7 @@ def least_volatility(covariance: np.ndarray, terms: Terms) -> np.ndarray:
     w = _weights(MeanRisk, covariance / unit**2, None, **options, **_between(terms))
     if terms.rate > 0.0:
         return w
-    exact, free = _on_bounds(w, terms)
+    exact, free = terms.on_bounds(w, _NEAR)
     if len(free):
         fixed = np.setdiff1d(np.arange(len(w)), free)
         pull = covariance[np.ix_(free, fixed)] @ exact[fixed]
@@ -96,18 +96,11 @@ def equal_diversification(covariance: np.ndarray, terms: Terms) -> np.ndarray:
     options = {"solver_params": _TIGHT, **_between(terms)}
     w = _weights(MaximumDiversification, covariance / unit**2, None, **options)
     sd = np.sqrt(np.diag(covariance))
-    exact, free = _on_bounds(w, terms)
+    exact, free = terms.on_bounds(w, _NEAR)
     if not np.delete(exact, free).any():  # nothing else is held, so that scale is free
         exact[free] = np.linalg.solve(covariance[np.ix_(free, free)], sd[free])
         exact /= exact.sum()
     return _better(w, exact, terms, lambda v: float(v @ covariance @ v) / float(v @ sd) ** 2)
-
-
-def _on_bounds(w: np.ndarray, terms: Terms) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights with those a solver's error away from a bound on it, and where the others are."""
-    low, high = w < terms.low + _NEAR, w > terms.high - _NEAR
-    exact = np.where(low, terms.low, np.where(high, terms.high, w))
-    return exact, np.flatnonzero(~(low | high))
 
 
 def _better(

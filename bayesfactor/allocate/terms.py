@@ -62,12 +62,16 @@ class Terms:
 
     def tidied(self, weights: np.ndarray) -> np.ndarray:
         """Return weights with those a rounding error away from a bound on it; the others still sum to 1."""
-        low, high = weights < self.low + _SLACK, weights > self.high - _SLACK
-        exact = np.where(low, self.low, np.where(high, self.high, weights))
-        free = ~(low | high)
-        if free.any():
-            exact[free] += (1.0 - exact.sum()) / free.sum()
+        exact, free = self.on_bounds(weights, _SLACK)
+        if len(free):
+            exact[free] += (1.0 - exact.sum()) / len(free)
         return exact
+
+    def on_bounds(self, weights: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights with those as near as that to a bound on it, and where the others are."""
+        low, high = weights < self.low + near, weights > self.high - near
+        exact = np.where(low, self.low, np.where(high, self.high, weights))
+        return exact, np.flatnonzero(~(low | high))
 
     @property
     def may_stay(self) -> bool:

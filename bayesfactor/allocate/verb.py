@@ -24,6 +24,7 @@ from bayesfactor.errors import RiskError, WeightsError, unknown_names
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.risk.checks import checked_levels
+from bayesfactor.risk.labelled import fit_attrs, kept_draws, thinned_draws
 
 __all__ = ["DRIFTS", "OBJECTIVES", "allocate", "expected_shortfall", "solvers"]
 
@@ -202,9 +203,7 @@ def allocate(
     out = _dataset(labels, law, terms, weights, returns, level, drift=drift)
     if weight_draws:
         out["weights_posterior"] = _by_draw(found, task, held, len(terms.low), weight_draws, drift)
-    kept = ("model", "card_digest", "returns_digest", "factors_digest", "returns_kind", "periods_per_year")
-    out.attrs = {k: tree.attrs[k] for k in kept if k in tree.attrs} | {
-        "schema_version": s.SCHEMA_VERSION,
+    out.attrs = fit_attrs(tree, found.entropy) | {
         "objective": objective,
         "level": float(level),
         "drift": drift,
@@ -212,7 +211,6 @@ def allocate(
         "budget": json.dumps(dict(budget)) if budget else "",
         "transaction_costs": float(transaction_costs),
         "scenarios": len(returns),
-        "random_seed": str(found.entropy),
     }
     return out
 
@@ -299,9 +297,7 @@ def _by_draw(
 ) -> xr.DataArray:
     """Return weights under the law of single draws (chain, draw, asset), as if nothing were held."""
     labels, m = found.labels, found.moments
-    per_chain = min(len(labels.draws), math.ceil(count / len(labels.chains)))
-    kept = np.round(np.linspace(0, len(labels.draws) - 1, per_chain)).astype(int)
-    flat = (np.arange(len(labels.chains))[:, None] * len(labels.draws) + kept).ravel()
+    kept, flat = kept_draws(labels, count), thinned_draws(labels, count)
     free = _Task(task.objective, task.level, task.terms.free(), task.budget)
     out = np.zeros((len(flat), n_assets))
     for row, d in enumerate(flat):
@@ -310,7 +306,7 @@ def _by_draw(
             returns = returns_of_draw(found, int(d), _PER_DRAW)[:, held]
             returns = returns - law.mean[held] if drift == "zero" else returns
         out[row, held] = free.solve(law.take(held), returns)
-    values = labels.to_panel_order(out, 1).reshape(len(labels.chains), per_chain, n_assets)
+    values = labels.to_panel_order(out, 1).reshape(len(labels.chains), len(kept), n_assets)
     coords = {s.CHAIN: labels.chains, s.DRAW: labels.draws[kept], s.ASSET: labels.assets}
     return xr.DataArray(values, coords=coords, dims=(s.CHAIN, s.DRAW, s.ASSET))
 

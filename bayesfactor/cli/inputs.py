@@ -76,16 +76,22 @@ def read_weights(text: str, assets: Sequence[str], *, fill_zero: bool = False) -
 def _from_pairs(text: str) -> pd.Series:
     names, values = [], []
     for pair in text.split(","):
-        name, sign, number = pair.rpartition("=")
-        try:
-            values.append(float(number))
-        except ValueError:
-            sign = ""
-        if not sign or not name.strip():
+        name, value = _pair(pair)
+        if value is None:
             msg = f"weights are pairs such as BTC=0.6,ETH=0.4; got {pair!r} in {text!r}."
             raise WeightsError(msg)
-        names.append(name.strip())
+        names.append(name)
+        values.append(value)
     return pd.Series(values, index=names)
+
+
+def _pair(text: str) -> tuple[str, float | None]:
+    """Return the name and the number of `BTC=0.6`; no number where it is no pair."""
+    name, _, number = (x.strip() for x in text.rpartition("="))
+    try:
+        return name, float(number) if name else None
+    except ValueError:
+        return name, None
 
 
 def _csv(path: Path) -> pd.DataFrame:
@@ -212,12 +218,8 @@ def read_pairs(text: str, rule: str) -> dict[str, float]:
     """Return numbers by name out of text such as `market=-0.2,size=0.05`; what breaks the rule quotes it."""
     found: dict[str, float] = {}
     for pair in text.split(","):
-        name, sign, number = (x.strip() for x in pair.rpartition("="))
-        try:
-            value = float(number)
-        except ValueError:
-            sign, value = "", 0.0
-        if not sign or not name or name in found:
+        name, value = _pair(pair)
+        if value is None or name in found:
             msg = f"{rule}; got {pair!r} in {text!r}."
             raise RiskError(msg)
         found[name] = value

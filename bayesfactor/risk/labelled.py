@@ -13,7 +13,7 @@ from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.exact import Book
 from bayesfactor.risk.nonlinear import PositionBook
 
-__all__ = ["common_attrs", "components", "fit_attrs", "kept_draws", "shaped", "thinned_draws"]
+__all__ = ["common_attrs", "components", "fit_attrs", "kept_draws", "shaped", "thinned_draws", "value_attrs"]
 
 _POSTERIOR_DRAWS: Final = 400
 _OTHERS: Final = {len(kind.components): kind.components for kind in (Book, BuyAndHold, PositionBook)}
@@ -54,17 +54,21 @@ def shaped(labels: Labels, values: np.ndarray, *dims: str) -> xr.DataArray:
     return xr.DataArray(values, dims=(s.CHAIN, s.DRAW, *dims), coords=coords)
 
 
-def fit_attrs(tree: xr.DataTree, value: float, entropy: int) -> dict[str, Any]:
-    """Return attributes of the fit, of the worth of the portfolio and of the seed."""
+def fit_attrs(tree: xr.DataTree, entropy: int) -> dict[str, Any]:
+    """Return attributes of the fit and of the seed."""
     kept = ("model", "card_digest", "returns_digest", "factors_digest", "returns_kind", "periods_per_year")
     return {k: tree.attrs[k] for k in kept if k in tree.attrs} | {
         "schema_version": s.SCHEMA_VERSION,
-        "value": float(value),
-        "units": "fraction of value" if value == 1.0 else "money",
         "random_seed": str(entropy),
     }
 
 
+def value_attrs(value: float) -> dict[str, Any]:
+    """Return attributes of the worth of the portfolio."""
+    return {"value": float(value), "units": "fraction of value" if value == 1.0 else "money"}
+
+
 def common_attrs(tree: xr.DataTree, found: Predictions, value: float) -> dict[str, Any]:
     """Return attributes of the fit, and of what was asked for."""
-    return fit_attrs(tree, value, found.entropy) | {"horizon": int(found.moments.horizon)}
+    attrs = fit_attrs(tree, found.entropy) | value_attrs(value)
+    return attrs | {"horizon": int(found.moments.horizon)}

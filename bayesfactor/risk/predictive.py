@@ -6,7 +6,7 @@ Several books are held against the same scenarios, so that their differences hav
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,6 @@ from bayesfactor.risk.exact import Book
 __all__ = [
     "PredictiveTails",
     "Tail",
-    "are_enough",
     "mcse_of",
     "paths_wanted",
     "predictive_tails",
@@ -92,10 +91,12 @@ def predictive_tails_of(
         errors = np.array([[[mcse_of(x, found.labels) for x in kind] for kind in own] for own in influence])
         es = np.array([[t.es for t in own] for own in tails])
         worst = float(np.max(errors[..., 1] / np.maximum(np.abs(es), 1e-300), where=es != 0.0, initial=0.0))
-        rough = max(t.error_of_paths(x) for x, own in zip(losses, tails, strict=True) for t in own)
-        if paths is not None or count >= most or are_enough(worst, rough):
+        if paths is not None or count >= most:
             break
-        new = min(paths_wanted(count, worst, rough), most)
+        each = [(t, x) for x, own in zip(losses, tails, strict=True) for t in own]
+        new = min(paths_wanted(count, worst, each), most)
+        if new == count:
+            break
         extra, extra_floored = _losses(found, books, range(count, new))
         losses, floored, count = np.concatenate([losses, extra], axis=1), floored + extra_floored, new
     parts = _contributions(found, books, losses, tails)
@@ -168,19 +169,31 @@ class Tail:
 
         The rest of the error is that of the posterior draws, whatever the paths.
         """
-        if len(losses) < 2 or self.es == 0.0:
+        if self.es == 0.0:
+            return 0.0
+        if len(losses) < 2:
             return math.inf
         excess = np.maximum(losses - self.var, 0.0) / (1.0 - self.level)
         return float(np.sqrt(excess.var(axis=0, ddof=1).mean() / losses.size) / abs(self.es))
 
 
-def are_enough(error: float, of_paths: float) -> bool:
-    """Return whether more paths are of no use: relative error of ES, and what of it is due to paths."""
-    return error <= _TARGET or of_paths <= _OF_PATHS
+def paths_wanted(count: int, error: float, each: Iterable[tuple[Tail, np.ndarray]]) -> int:
+    """Return how many paths ought to be enough: `count` itself, or at least twice as many.
 
-
-def paths_wanted(count: int, error: float, of_paths: float) -> int:
-    """Return how many paths instead of `count` ought to be enough: at least twice as many."""
+    Parameters
+    ----------
+    count : int
+        So many there are.
+    error : float
+        Largest relative error of ES.
+    each : iterable of (Tail, ndarray (path, draw))
+        Tails with their losses.
+    """
+    if error <= _TARGET:
+        return count
+    of_paths = max(tail.error_of_paths(losses) for tail, losses in each)
+    if of_paths <= _OF_PATHS:
+        return count
     ratio = 1.1 * min(error / _TARGET, of_paths / _OF_PATHS, 1e3)
     return max(math.ceil(count * ratio**2), 2 * count)
 

@@ -17,7 +17,7 @@ from bayesfactor.laws.blocks import Seed, root_entropy, thinned
 from bayesfactor.positions import Positions
 from bayesfactor.positions.black import DAYS_PER_YEAR
 from bayesfactor.risk.checks import check_paths, checked_levels, checked_value
-from bayesfactor.risk.labelled import components, fit_attrs
+from bayesfactor.risk.labelled import components, fit_attrs, value_attrs
 from bayesfactor.risk.nonlinear import PositionBook, position_book
 from bayesfactor.risk.weights import weights_for
 from bayesfactor.stress.cases import Ask, Case, case_of
@@ -167,10 +167,14 @@ def stress(
     out = out.assign_coords(weight=(s.ASSET, w))
     if positions is not None:
         out = out.assign_coords(delta_weight=(s.ASSET, labels.to_panel_order(ask.weights, 0)))
-    out.attrs = fit_attrs(tree, value, entropy) | {
-        "kind_of_data": "stress",
-        "floored_share": max(t.floored_share for _, _, t in found),
-    }
+    out.attrs = (
+        fit_attrs(tree, entropy)
+        | value_attrs(value)
+        | {
+            "kind_of_data": "stress",
+            "floored_share": max(t.floored_share for _, _, t in found),
+        }
+    )
     _warn_if_impossible(out)
     return out
 

@@ -13,7 +13,7 @@ import numpy as np
 from bayesfactor.forecast import Labels
 from bayesfactor.laws import Scenarios
 from bayesfactor.risk.nonlinear import PositionBook, padded
-from bayesfactor.risk.predictive import Tail, are_enough, mcse_of, paths_wanted
+from bayesfactor.risk.predictive import Tail, mcse_of, paths_wanted
 from bayesfactor.stress.cases import Case
 
 __all__ = ["Holding", "Tails", "tails"]
@@ -185,10 +185,11 @@ def tails(holding: Holding, levels: np.ndarray, labels: Labels, *, paths: int | 
         own = [Tail.of(losses.ravel(), level) for level in levels]
         found = [_errors(tail, losses, labels) for tail in own]
         worst = max(error / max(abs(es), 1e-300) for _, es, _, error in found)
-        rough = max(tail.error_of_paths(losses) for tail in own)
-        more = math.ceil(paths_wanted(count, worst, rough) / case.stride) * case.stride
-        new = min(more, most // case.stride * case.stride)
-        if paths is not None or new <= count or are_enough(worst, rough):
+        if paths is not None:
+            break
+        wanted = paths_wanted(count, worst, [(tail, losses) for tail in own])
+        new = min(math.ceil(wanted / case.stride), most // case.stride) * case.stride
+        if wanted == count or new <= count:
             break
         extra, extra_floored = _losses(holding, range(count, new))
         if not len(extra):
