@@ -28,7 +28,7 @@ class Room:
 
 
 ROOMS = {
-    "ground": Room("errors schema"),
+    "ground": Room("errors schema interrupts"),
     "panel": Room("panel", "ground"),
     "factors": Room("factors", "panel ground"),
     "simulate": Room("simulate", "panel ground"),

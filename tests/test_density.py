@@ -13,6 +13,7 @@ from pymc.initial_point import make_initial_point_fn
 import bayesfactor as bf
 from bayesfactor import sampling
 from bayesfactor.density import UnreadableGraphError, read_density
+from bayesfactor.sampling import nuts, verb
 from bayesfactor.structures import STRUCTURES
 
 
@@ -134,7 +135,7 @@ def test_the_start_is_pymcs_initial_point(panel):
 def test_a_graph_is_read_once(panel, monkeypatch):
     graph = bf.get_model("hierarchical-t").build(panel)
     reads = []
-    monkeypatch.setattr(sampling, "read_density", lambda g: reads.append(g) or read_density(g))
+    monkeypatch.setattr(verb, "read_density", lambda g: reads.append(g) or read_density(g))
     options = sampling.SampleOptions(draws=10, tune=10, chains=1, target_accept=0.8, progressbar=False)
     sampling.log_prior(graph, sampling.sample(graph, options, (1, 0), label="x"))
     assert len(reads) == 1
@@ -145,7 +146,7 @@ def test_log_prior_is_that_of_pymc(panel):
         options = sampling.SampleOptions(draws=30, tune=30, chains=2, target_accept=0.8, progressbar=False)
         tree = sampling.sample(graph, options, (1, 0), label="x")
         own = sampling.log_prior(graph, tree)
-        plain = sampling._compiled_log_prior(graph, tree)
+        plain = verb._compiled_log_prior(graph, tree)
         assert set(own.data_vars) == set(plain.data_vars)
         for name in own.data_vars:
             np.testing.assert_allclose(own[name].values, plain[name].values, rtol=1e-6, atol=1e-6)
@@ -173,7 +174,7 @@ def test_what_has_to_be_compiled_is_compiled_once(monkeypatch):
     again = bf.fit(model, second, **how)
     assert len(calls) == 1
     assert again["posterior"]["asset"].values.tolist() == ["X", "Y", "Z"]
-    monkeypatch.setattr(sampling, "_COMPILED", {})
+    monkeypatch.setattr(nuts, "_COMPILED", {})
     anew = bf.fit(model, second, **how)
     assert len(calls) == 2
     xr.testing.assert_identical(again["posterior"].to_dataset(), anew["posterior"].to_dataset())
@@ -234,7 +235,7 @@ def test_the_form_follows_the_data():
     returns[:396, 0] = np.nan
     density = read_density(bf.get_model("hierarchical-t").build(panel.assign(returns=returns)))
     options = sampling.SampleOptions(draws=300, tune=300, chains=2, target_accept=0.8, progressbar=False)
-    chosen = sampling._after_pilot(density, options, 1)
+    chosen = nuts.after_pilot(density, options, 1)
     where = {e.name: e.where for e in density.elements}
     loadings = chosen.weight[where["loadings"]]
     assert loadings[1:].min() > 0.8

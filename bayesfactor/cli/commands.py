@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayesfactor.errors import BayesFactorError
+from bayesfactor.interrupts import heeded
 
 __all__ = ["app", "main"]
 
@@ -28,7 +29,8 @@ class _Commands(TyperGroup):
         with warnings.catch_warnings():
             warnings.showwarning = _one_line
             try:
-                return super().invoke(ctx)
+                with heeded():
+                    return super().invoke(ctx)
             except BayesFactorError as error:
                 typer.echo(f"Error: {error}", err=True)
                 raise typer.Exit(USAGE) from error

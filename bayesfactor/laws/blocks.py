@@ -28,16 +28,21 @@ def thinned(total: int, at_most: int) -> np.ndarray:
 def run_blocks[T, R](work: Callable[[T], R], blocks: Iterable[T]) -> Iterator[R]:
     """Yield `work(block)` in order, computed by a few threads that never run far ahead.
 
-    `work` should spend its time in code that releases the GIL.
+    `work` should spend its time in code that releases the GIL, and a block should take about a second: what
+    stops the loop, such as Ctrl-C, leaves the blocks that have begun alone and starts no other.
     """
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting = iter(blocks)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    pool, finished = ThreadPoolExecutor(max_workers=workers), False
+    try:
         queue = [pool.submit(work, b) for b in islice(waiting, workers + 1)]
         while queue:
             done = queue.pop(0)
             yield done.result()
             queue.extend(pool.submit(work, b) for b in islice(waiting, 1))
+        finished = True
+    finally:
+        pool.shutdown(wait=finished, cancel_futures=True)
 
 
 def root_entropy(random_seed: Seed) -> int:
