@@ -86,7 +86,7 @@ PANEL_CASES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("no assets", lambda: panel_from_prices(prices()[[]]), PanelError, "no assets"),
     ("a window without data", lambda: panel_from_prices(prices(), start="2025-01-01"), PanelError, "no row lies between.*2024-01-01 to 2024-02-09"),
     ("an array without labels", lambda: panel_from_prices(prices().to_numpy()), PanelError, "got ndarray"),
-    ("two levels of columns", lambda: panel_from_prices(pd.concat({"close": prices()}, axis=1)), PanelError, "got 2 levels"),
+    ("two levels of columns", lambda: panel_from_prices(pd.concat({"binance": prices()}, axis=1)), PanelError, "got 2 levels"),
     ("a Series without a name", lambda: panel_from_prices(prices()["BTC"].rename(None)), PanelError, "a Series needs a name"),
     ("an array with foreign dims", lambda: panel_from_prices(xr.DataArray(prices().to_numpy(), dims=("t", "asset"))), PanelError, "the dims .time, asset."),
     ("a Dataset of something else", lambda: panel_from_prices(xr.Dataset({"volume": 1})), PanelError, "variable prices; got volume"),

@@ -16,16 +16,14 @@ from bayesfactor.factors.weights import WEIGHTINGS, earned, formation_rows, held
 from bayesfactor.panel.calendar import on_calendar
 from bayesfactor.panel.checks import check_prices, check_returns
 from bayesfactor.panel.construct import Groups, Table, returns_of
+from bayesfactor.panel.forms import CAPS, PRICES, VOLUME, Form
 from bayesfactor.panel.labels import groups_of
-from bayesfactor.panel.tables import PRICES, Form, to_wide
+from bayesfactor.panel.tables import to_wide
 from bayesfactor.panel.words import few
 
 __all__ = ["build_factors"]
 
 _WHOLE = 0.9
-
-_CAPS = Form("market_cap", s.ASSET, PRICES.label_names, ("market_cap", "cap", "value"), ("market_cap",))
-_VOLUME = Form("volume", s.ASSET, PRICES.label_names, ("volume", "quote_volume", "value"), ("volume",))
 
 
 def build_factors(
@@ -94,7 +92,7 @@ def build_factors(
     wide = on_calendar(wide, PRICES.what)
     returns = returns_of(wide, "simple").reindex(wide.index)
     check_returns(returns, "simple", PRICES.what)
-    caps, traded = (_beside(t, f, wide) for t, f in ((market_cap, _CAPS), (volume, _VOLUME)))
+    caps, traded = (_beside(t, f, wide) for t, f in ((market_cap, CAPS), (volume, VOLUME)))
 
     values = returns.to_numpy()
     stamps = pd.DatetimeIndex(wide.index)

@@ -15,12 +15,12 @@ from bayesfactor.factors.spec import Driver, read_spec
 from bayesfactor.factors.transforms import innovations, standardised
 from bayesfactor.panel.calendar import to_stamp
 from bayesfactor.panel.construct import Table
-from bayesfactor.panel.tables import Form, to_wide
+from bayesfactor.panel.forms import DRIVERS
+from bayesfactor.panel.tables import to_wide
 from bayesfactor.panel.words import few, stamps_text
 
 __all__ = ["driver_innovations"]
 
-_DRIVERS: Final = Form("drivers", s.FACTOR, ("driver", "factor"), ("value",), ("drivers", s.FACTOR_RETURNS))
 _JUMP: Final = 30.0
 """Standard deviations beyond which a surprise looks like a change of unit."""
 _DAY: Final = pd.Timedelta(days=1)
@@ -76,7 +76,7 @@ def driver_innovations(
     -----
     Nothing at or before t depends on data after t: forecasts and scales are made of what came before.
     """
-    table = to_wide(drivers, _DRIVERS)
+    table = to_wide(drivers, DRIVERS)
     _check_days(table, as_of)
     wanted = _wanted(table, spec)
     days = pd.DatetimeIndex(table.index).normalize()

@@ -1,11 +1,13 @@
 """Anything tabular becomes one wide table: sorted naive UTC stamps by uniquely named float columns.
 
-Wide or long pandas tables, polars, xarray objects and CSV or Parquet files are read here and nowhere
-else. Nothing is filled, dropped or guessed on the way.
+Wide or long tables of pandas, polars and pyarrow, xarray objects and files of text or Parquet are read here
+and nowhere else. Nothing is filled, dropped or guessed on the way; what is left out is said.
 """
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,15 @@ import xarray as xr
 
 from bayesfactor.errors import MissingFileError, PanelError
 from bayesfactor.panel.calendar import to_stamp, to_stamps
+from bayesfactor.panel.columns import numbers_among, read_columns
+from bayesfactor.panel.dates import date_columns, dates_of
+from bayesfactor.panel.fields import refuse_fields_of_one_coin, refuse_no_header, value_among
+from bayesfactor.panel.forms import FACTORS, PRICES, RETURNS_FORM, Form
+from bayesfactor.panel.levels import one_level
 from bayesfactor.panel.words import few, stamps_text
-from bayesfactor.schema import ASSET, FACTOR, FACTOR_RETURNS, RETURNS, TIME
+from bayesfactor.schema import ASSET, FACTOR, TIME
+from bayesfactor.tables import Given, clean_names, given, named, plain
+from bayesfactor.tables.given import without_counters
 
 __all__ = [
     "FACTORS",
@@ -23,45 +32,37 @@ __all__ = [
     "Form",
     "coord_labels",
     "opened",
-    "read_file",
     "to_wide",
     "window",
 ]
 
-DATE_NAMES = ("date", "time", "timestamp", "datetime")
-ASSET_NAMES = ("asset", "coin", "symbol", "ticker")
-
-
-@dataclass(frozen=True)
-class Form:
-    """What a table is called, and the names it may use."""
-
-    what: str
-    dim: str
-    label_names: tuple[str, ...]
-    value_names: tuple[str, ...]
-    variables: tuple[str, ...]
-
-
-PRICES = Form("prices", ASSET, ASSET_NAMES, ("price", "prices", "close"), ("prices",))
-RETURNS_FORM = Form("returns", ASSET, ASSET_NAMES, ("return", "returns", "value"), (RETURNS,))
-FACTORS = Form(
-    "factors", FACTOR, ("factor",), ("return", "returns", "value"), (FACTOR_RETURNS, "factors", RETURNS)
-)
+DOWNLOADED: Final = "# from "
+"""How a file of `bf.download_prices` begins; its coin is its name."""
 
 
 def to_wide(data: object, form: Form) -> pd.DataFrame:
     """Return `data` as a wide float table over sorted, unique stamps, columns in the order given."""
-    frame = _frame_of(data, form)
-    if isinstance(frame.columns, pd.MultiIndex):
-        msg = (
-            f"{form.what}: columns are one level of names; got {frame.columns.nlevels} levels. "
-            f"Pick the level that holds the {form.dim}s."
-        )
+    if isinstance(data, str | Path) and Path(data).is_dir():
+        return _from_folder(Path(data), form)
+    table = _given(data, form)
+    refuse_no_header(table, form)
+    table = named(one_level(table, form), form.door, counters=True)
+    if len(table.frame) == 0:
+        msg = f"{form.what}: the table has no rows. Give at least a few periods."
         raise PanelError(msg)
-    frame = _dates_to_index(frame, form)
-    label = _label_column(frame, form)
-    wide = _checked_wide(frame, form) if label is None else _from_long(frame, label, form)
+    table = _own_download(table, form)
+    label = _label_column(table, form)
+    if label is None:
+        table = replace(table, frame=without_counters(table.frame, form.door, text=table.text))
+    dates = date_columns(table)
+    places = [j for j, c in enumerate(table.frame.columns) if c not in dates]
+    others = [str(table.frame.columns[j]) for j in places]
+    if label is None:
+        _refuse_long(table, others, dates, form)
+        refuse_fields_of_one_coin(table, form, others, next(iter(dates), None))
+    stamps = to_stamps(dates_of(table, form, dates), form.what)
+    frame = table.frame.iloc[:, places].set_axis(stamps, axis="index")
+    wide = _checked_wide(table, frame, form) if label is None else _from_long(table, frame, label, form)
     return wide.sort_index()
 
 
@@ -107,66 +108,34 @@ def coord_labels(data: object, dim: str, name: str) -> dict[str, str] | None:
     return dict(zip(data[dim].to_numpy().astype(str), coord.to_numpy().astype(str), strict=True))
 
 
-def read_file(path: str | Path, what: str, *, words: bool = False) -> pd.DataFrame:
-    """Return the table in a CSV or Parquet file; in one of `words`, NA and NULL are words of a CSV."""
-    path = Path(path)
-    if not path.exists():
-        msg = f"{what}: the file {str(path)!r} does not exist (seen from {str(Path.cwd())!r}). Check it."
-        raise MissingFileError(msg)
-    name = path.name.lower()
-    try:
-        if name.endswith((".csv", ".csv.gz")):
-            return _read_csv(path, what, words=words)
-        if name.endswith((".parquet", ".pq")):
-            return pd.read_parquet(path)
-    except ImportError as error:
-        msg = f"{what}: reading Parquet needs pyarrow; got {error}. Run pip install 'bayesfactor[parquet]'."
-        raise PanelError(msg) from error
-    except (ValueError, OSError) as error:
-        if isinstance(error, PanelError):
-            raise
-        msg = f"{what}: {path.name!r} cannot be read: {error}. Write it again as CSV or Parquet."
-        raise PanelError(msg) from error
-    msg = f"{what}: files end in .csv, .csv.gz, .parquet or .pq; got {path.name!r}. Pass a DataFrame."
-    raise PanelError(msg)
-
-
-def _read_csv(path: Path, what: str, *, words: bool) -> pd.DataFrame:
-    # pandas renames repeated columns to BTC.1 on reading, so they are looked for in the raw header
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
-    _refuse_duplicates(pd.Index(header), what)
-    if words:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
-    return pd.read_csv(path)
-
-
-def _frame_of(data: object, form: Form) -> pd.DataFrame:
-    if isinstance(data, str | Path):
-        frame = read_file(data, form.what)
-        dated = _date_column(frame) is not None or isinstance(frame.index, pd.DatetimeIndex)
-        return frame if dated or frame.shape[1] == 0 else frame.set_index(frame.columns[0])
+def _given(data: object, form: Form) -> Given:
+    """Return a table as it came; an xarray object as a frame of its stamps by its labels."""
     if isinstance(data, xr.Dataset | xr.DataArray):
-        return _from_xarray(data, form)
+        return Given(_from_xarray(data, form), f"{form.what}.to_pandas()", labelled=True)
     if isinstance(data, pd.Series):
-        data = _from_series(data, form)
-    elif not isinstance(data, pd.DataFrame) and hasattr(data, "to_pandas"):
-        data = data.to_pandas()
-    if not isinstance(data, pd.DataFrame):
+        return _from_series(data, form)
+    found = given(data, form.door, header=False)
+    if found is None:
         msg = (
-            f"{form.what}: give a DataFrame, an xarray object or a path to CSV or Parquet; "
-            f"got {type(data).__name__}. Label the rows by date and the columns by {form.dim}."
+            f"{form.what}: give a DataFrame, an xarray object or a path to CSV or Parquet; got "
+            f"{type(data).__name__}. Label the rows by date and the columns by {form.dim}."
         )
         raise PanelError(msg)
-    return data.reset_index() if isinstance(data.index, pd.MultiIndex) else data
+    if isinstance(found.frame.index, pd.MultiIndex):
+        return Given(found.frame.reset_index(), f"{found.code}.reset_index()", labelled=False)
+    if found.labelled and plain(found.frame.index.name) in form.label_names:
+        return Given(found.frame.reset_index(), f"{found.code}.reset_index()", labelled=False)
+    return found
 
 
-def _from_series(series: pd.Series, form: Form) -> pd.DataFrame:
+def _from_series(series: pd.Series, form: Form) -> Given:
     if isinstance(series.index, pd.MultiIndex):
-        return series.to_frame(form.value_names[0])
+        frame = series.to_frame(form.value_names[0]).reset_index()
+        return Given(frame, f"{form.what}.reset_index()", labelled=False)
     if series.name is None:
         msg = f"{form.what}: a Series needs a name, the {form.dim}'s; got None. Set it with .rename('BTC')."
         raise PanelError(msg)
-    return series.to_frame()
+    return Given(series.to_frame(), f"{form.what}.to_frame()", labelled=True)
 
 
 def _from_xarray(data: xr.Dataset | xr.DataArray, form: Form) -> pd.DataFrame:
@@ -174,8 +143,8 @@ def _from_xarray(data: xr.Dataset | xr.DataArray, form: Form) -> pd.DataFrame:
         held = [v for v in form.variables if v in data.data_vars]
         if not held:
             msg = (
-                f"{form.what}: a Dataset holds the variable {' or '.join(form.variables)}; "
-                f"got {few(data.data_vars) or 'none'}. Rename yours, or pass the DataArray."
+                f"{form.what}: a Dataset holds the variable {' or '.join(form.variables)}; got "
+                f"{few(data.data_vars) or 'none'}. Rename yours, or pass the DataArray."
             )
             raise PanelError(msg)
         data = data[held[0]]
@@ -184,8 +153,8 @@ def _from_xarray(data: xr.Dataset | xr.DataArray, form: Form) -> pd.DataFrame:
     unlabelled = [d for d in (TIME, form.dim) if d in data.dims and d not in data.coords]
     if set(data.dims) != {TIME, form.dim} or unlabelled:
         msg = (
-            f"{form.what}: an xarray object has the dims ({TIME}, {form.dim}), both with labels; "
-            f"got dims {data.dims} with labels for {few(data.indexes) or 'none'}. Rename or assign coords."
+            f"{form.what}: an xarray object has the dims ({TIME}, {form.dim}), both with labels; got dims "
+            f"{data.dims} with labels for {few(data.indexes) or 'none'}. Rename or assign coords."
         )
         raise PanelError(msg)
     return pd.DataFrame(
@@ -195,99 +164,122 @@ def _from_xarray(data: xr.Dataset | xr.DataArray, form: Form) -> pd.DataFrame:
     )
 
 
-def _date_column(frame: pd.DataFrame) -> object | None:
-    """Return the first column that is called a date and is not made of numbers (a coin may be TIME)."""
-    for position, name in enumerate(frame.columns):
-        if str(name).lower() in DATE_NAMES and not pd.api.types.is_numeric_dtype(frame.dtypes.iloc[position]):
-            return name
-    return None
+def _own_download(table: Given, form: Form) -> Given:
+    """Name the column of a file that `bf.download_prices` wrote after the file: it is its coin's."""
+    sheet = table.sheet
+    if sheet is None or not sheet.above.startswith(DOWNLOADED) or form.dim != ASSET:
+        return table
+    names = [str(c) for c in table.frame.columns]
+    if names != ["date", "close", "volume"]:
+        return table
+    wanted = names[value_among(table.frame, names, form, text=True)]
+    coin = sheet.path.name.split(".csv")[0]
+    return Given(table.frame[["date", wanted]].set_axis(["date", coin], axis=1), table.code, False, sheet)  # noqa: FBT003
 
 
-def _dates_to_index(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
-    if not isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex):
-        column = _date_column(frame)
-        if column is not None:
-            _refuse_duplicates(frame.columns.astype(str), form.what)
-            frame = frame.set_index(column)
-    if len(frame) == 0:
-        msg = f"{form.what}: the table has no rows. Give at least a few periods."
-        raise PanelError(msg)
-    return frame.set_axis(to_stamps(frame.index, form.what), axis="index")
-
-
-def _label_column(frame: pd.DataFrame, form: Form) -> object | None:
-    """Return the column of names that makes a table long, or None for a wide one."""
-    for position, name in enumerate(frame.columns):
-        words = not pd.api.types.is_numeric_dtype(frame.dtypes.iloc[position])
-        if words and str(name).lower() in form.label_names:
-            return name
-    return None
-
-
-def _from_long(frame: pd.DataFrame, label: object, form: Form) -> pd.DataFrame:
-    _refuse_duplicates(frame.columns.astype(str), form.what)
-    found = [c for c in frame.columns if str(c).lower() in form.value_names]
-    if len(found) != 1:
+def _from_folder(folder: Path, form: Form) -> pd.DataFrame:
+    """Return the coins of a folder that `bf.download_prices` filled, one file for each."""
+    paths = sorted(p for p in folder.iterdir() if p.name.endswith(".csv"))
+    strange = [p.name for p in paths if not p.read_bytes().startswith(DOWNLOADED.encode())]
+    if not paths or strange or form.dim != ASSET:
         msg = (
-            f"{form.what}: a long table has exactly one value column, named {' or '.join(form.value_names)}; "
-            f"got {few(found) or 'none'} among {few(frame.columns)}. Rename or drop columns."
+            f"{form.what}: a folder holds what bf.download_prices wrote; {str(folder)!r} has "
+            f"{few(strange) if paths else 'no .csv'}. Give one file."
         )
         raise PanelError(msg)
-    _refuse_blank(frame[label], form)
-    names = frame[label].astype(str).to_numpy()
-    pairs = pd.DataFrame({"stamp": frame.index, "name": names, "value": _numbers(frame[found[0]], form)})
-    twice = pairs[pairs.duplicated(["stamp", "name"])]
-    if len(twice):
-        cells = few(
-            f"{n} on {stamps_text(pd.DatetimeIndex([s]))}"
-            for s, n in zip(twice["stamp"], twice["name"], strict=True)
+    return pd.concat([to_wide(p, form) for p in paths], axis=1).sort_index()
+
+
+def _label_column(table: Given, form: Form) -> str | None:
+    """Return the column of names that makes a table long, or None for a wide one."""
+    columns = [str(c) for c in table.frame.columns]
+    have = [plain(c) for c in columns]
+    for wanted in form.label_names:
+        for place in (j for j, name in enumerate(have) if name == wanted):
+            if not numbers_among(table.frame.iloc[:, place], text=table.text):
+                return columns[place]
+    return None
+
+
+def _refuse_long(table: Given, columns: list[str], dates: tuple[str, ...], form: Form) -> None:
+    """Refuse a long table whose column of names is called in another way."""
+    words = [c for c in columns if c and not numbers_among(table.frame[c], text=table.text)]
+    stamps = table.frame[list(dates)].duplicated() if dates else pd.Series(table.frame.index.duplicated())
+    if words and stamps.any() and form.dim == ASSET:
+        msg = (
+            f"{form.what}: rows repeat dates, as in a long table, whose column of {form.dim}s is called "
+            f"{few(form.label_names)}; got {few(words)}. Rename the one that holds the {form.dim}s, such as "
+            f"by .rename(columns={{{words[0]!r}: {form.dim!r}}})."
         )
-        msg = f"{form.what}: one value per date and {form.dim}; given twice: {cells}. Keep one of them."
         raise PanelError(msg)
+
+
+def _from_long(table: Given, frame: pd.DataFrame, label: str, form: Form) -> pd.DataFrame:
+    value = value_among(frame, list(frame.columns), form, text=table.text)
+    names = clean_names(frame[label], form.door)
+    _refuse_blank(names, form)
+    read = read_columns(table, frame.iloc[:, [value]], form)
+    pairs = pd.DataFrame({"stamp": frame.index, "name": names, "value": read.iloc[:, 0].to_numpy()})
+    twice = pairs.duplicated(["stamp", "name"])
+    if twice.any():
+        _refuse_twice(table, frame, label, pairs[twice], form)
     wide = pairs.pivot(index="stamp", columns="name", values="value")
-    return pd.DataFrame(wide[pd.unique(names)].to_numpy(), index=wide.index, columns=pd.unique(names))
+    order = list(dict.fromkeys(names))
+    return pd.DataFrame(wide[order].to_numpy(), index=wide.index, columns=pd.Index(order, dtype=object))
 
 
-def _checked_wide(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+def _refuse_twice(table: Given, frame: pd.DataFrame, label: str, twice: pd.DataFrame, form: Form) -> None:
+    """Raise, and say which column tells the rows of one date and name apart, if one does."""
+    cells = few(
+        f"{n} on {stamps_text(pd.DatetimeIndex([s]))}"
+        for s, n in zip(twice["stamp"], twice["name"], strict=True)
+    )
+    remedy = "Keep one of them."
+    for j, column in enumerate(map(str, frame.columns)):
+        if column == label or numbers_among(frame.iloc[:, j], text=table.text):
+            continue
+        keys = pd.DataFrame(
+            {"t": frame.index, "n": frame[label].to_numpy(), "c": frame.iloc[:, j].to_numpy()}
+        )
+        if not keys.duplicated().any():
+            kinds = list(dict.fromkeys(keys["c"]))
+            remedy = (
+                f"They differ in {column!r} ({few(kinds)}): keep one, such as by `{form.what} = "
+                f"{table.code}.pipe(lambda t: t[t[{column!r}] == {kinds[0]!r}])`. For the command line, add "
+                f".to_csv('{form.what}.csv', index=False) and give that file."
+            )
+            break
+    msg = f"{form.what}: one value per date and {form.dim}; given twice: {cells}. {remedy}"
+    raise PanelError(msg)
+
+
+def _checked_wide(table: Given, frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     if frame.shape[1] == 0:
         msg = f"{form.what}: the table has no {form.dim}s. Give one column for each."
         raise PanelError(msg)
-    _refuse_blank(frame.columns.to_series(), form)
-    names = frame.columns.astype(str)
-    _refuse_duplicates(names, form.what)
+    if form.spare_words:
+        frame = _without_words(frame, form, text=table.text)
+    _refuse_blank([str(c) for c in frame.columns], form)
     stamps = pd.DatetimeIndex(frame.index)
     if not stamps.is_unique:
         twice = stamps[stamps.duplicated()].unique().sort_values()
         msg = f"{form.what}: one row per date; given more than once: {stamps_text(twice)}. Keep one of each."
         raise PanelError(msg)
-    columns = [_numbers(frame.iloc[:, j], form) for j in range(frame.shape[1])]
-    return pd.DataFrame(np.column_stack(columns), index=stamps, columns=names.to_numpy(dtype=object))
+    return read_columns(table, frame, form)
 
 
-def _numbers(column: pd.Series, form: Form) -> np.ndarray:
-    """Return a column as floats; text that looks like numbers is not taken for numbers."""
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    if kind not in {"integer", "floating", "mixed-integer-float", "decimal", "empty"}:
-        seen = few(repr(v) for v in column.dropna().unique()[:3])
-        msg = (
-            f"{form.what}: columns hold numbers; {str(column.name)!r} holds {kind} ({seen}). "
-            "Convert it with pd.to_numeric, or drop it."
-        )
-        raise PanelError(msg)
-    return pd.to_numeric(column, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+def _without_words(frame: pd.DataFrame, form: Form, *, text: bool) -> pd.DataFrame:
+    """Leave out columns of words, and say so."""
+    words = [j for j in range(frame.shape[1]) if not numbers_among(frame.iloc[:, j], text=text)]
+    if words and len(words) < frame.shape[1]:
+        names = few(str(frame.columns[j]) for j in words)
+        warnings.warn(f"{form.what}: columns of words are left out: {names}.", stacklevel=4)
+        return frame.iloc[:, [j for j in range(frame.shape[1]) if j not in words]]
+    return frame
 
 
-def _refuse_blank(names: pd.Series, form: Form) -> None:
-    blank = names.isna() | (names.astype(str).str.strip() == "")
-    if blank.any():
-        msg = (
-            f"{form.what}: every {form.dim} has a name; {int(blank.sum())} have none. Name them or drop them."
-        )
-        raise PanelError(msg)
-
-
-def _refuse_duplicates(names: pd.Index, what: str) -> None:
-    if not names.is_unique:
-        twice = few(names[names.duplicated()].unique())
-        msg = f"{what}: names are unique; given more than once: {twice}. Rename or drop the copies."
+def _refuse_blank(names: list[str], form: Form) -> None:
+    blank = sum(not n for n in names)
+    if blank:
+        msg = f"{form.what}: every {form.dim} has a name; {blank} have none. Name them or drop them."
         raise PanelError(msg)

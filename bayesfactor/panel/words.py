@@ -1,19 +1,10 @@
 """How this room names names, stamps and cells in its messages: a few of them, then a count."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
+from bayesfactor.tables.names import few
+
 __all__ = ["columns_with_dates", "few", "stamps_text"]
-
-SHOWN = 5
-
-
-def few(words: Iterable[object]) -> str:
-    """Join the first few words, and say how many more there are."""
-    listed = [str(w) for w in words]
-    text = ", ".join(listed[:SHOWN])
-    return text if len(listed) <= SHOWN else f"{text} and {len(listed) - SHOWN} more"
 
 
 def stamps_text(stamps: pd.DatetimeIndex) -> str:

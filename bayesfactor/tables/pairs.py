@@ -1,0 +1,163 @@
+"""One number or one word for each asset: weights, budgets, volumes, groups, in whatever form they come."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesfactor.schema import ASSET
+from bayesfactor.tables.given import Given, given
+from bayesfactor.tables.names import Door, clean, clean_names, few, plain
+from bayesfactor.tables.numbers import check_decimal, read_numbers
+
+__all__ = ["ASSET_NAMES", "by_name", "column_called", "named_cells", "numbers_of", "warn_of_gross"]
+
+ASSET_NAMES: Final = (
+    "asset", "symbol", "ticker", "coin", "coinid", "pair", "instrument", "instrumentid", "currency",
+    "crypto", "token", "market", "id", "name",
+)  # fmt: skip
+"""What a column of assets is called, in small letters and digits; the first that is there is meant."""
+
+
+def column_called(frame: pd.DataFrame, names: Sequence[str]) -> int | None:
+    """Return the place of the column that has the first of `names` that is there, or None."""
+    have = [plain(c) for c in frame.columns]
+    return next((have.index(n) for n in names if n in have), None)
+
+
+def named_cells(
+    data: Any, door: Door, values: Sequence[str], *, keys: Sequence[str] = ASSET_NAMES, only: bool = False
+) -> pd.Series | None:
+    """Return one cell for each name, as it came; None if `data` is no form of that.
+
+    Parameters
+    ----------
+    data : mapping, Series, DataArray (asset), table of two columns or more, path of such a table
+        In a table the column of names is called as one of `keys`, or is the index, or has no name.
+    values : sequence of str
+        What the column of values may be called, in small letters and digits.
+    only : bool
+        Whether a table of two columns may call them as it likes: names first.
+
+    Raises
+    ------
+    BayesFactorError
+        The door's, if a table lacks a column, a row has a value and no name, or names are not printable.
+    """
+    if isinstance(data, xr.DataArray):
+        if data.dims != (ASSET,) or ASSET not in data.coords:
+            msg = (
+                f"{door.what}: a DataArray has the dim ({ASSET}) with labels; got dims {data.dims}. Label it."
+            )
+            raise door.error(msg)
+        data = pd.Series(data.to_numpy(), index=data.indexes[ASSET])
+    if isinstance(data, pd.Series):
+        return _cells(data.index, data.to_numpy(dtype=object), door)
+    if isinstance(data, Mapping) and not _is_table(data, keys):
+        return _cells(list(data), list(data.values()), door)
+    table = given(data, door, any_name=True)
+    return None if table is None else _from_table(table, door, values, keys, only=only)
+
+
+def by_name(
+    data: Any, door: Door, values: Sequence[str], *, percent: bool = True, only: bool = False
+) -> pd.Series | None:
+    """Return one number for each name, as `named_cells`; text is read as `numbers_of` does."""
+    cells = named_cells(data, door, values, only=only)
+    return None if cells is None else numbers_of(cells, door, percent=percent)
+
+
+def numbers_of(cells: pd.Series, door: Door, *, percent: bool = True) -> pd.Series:
+    """Return cells as floats; text as it was meant, with decimal commas, signs of money and of per cent.
+
+    Raises
+    ------
+    BayesFactorError
+        The door's, if a cell is no number, or some cells have a per cent sign and some have none.
+    """
+    texts = [clean(c) if isinstance(c, str) else None for c in cells]
+    words = [t for t in texts if t is not None]
+    found = read_numbers([t or "" for t in texts], check_decimal(words, door) if words else ".")
+    if found.mixed or (found.percent and not percent) or (found.percent and len(words) < len(texts)):
+        what = (
+            "all numbers of a column have it, or none" if percent else "these numbers have no per cent sign"
+        )
+        msg = f"{door.what}: {what}; got {few(w for w in words if '%' in w)}. Write fractions, such as 0.125."
+        raise door.error(msg)
+    values = found.values.copy()
+    bad = list(found.unread)
+    for i, (cell, text) in enumerate(zip(cells, texts, strict=True)):
+        if text is None:
+            try:
+                values[i] = np.nan if cell is None or cell is pd.NA else float(cell)
+            except (TypeError, ValueError):
+                bad.append(repr(cell))
+    if bad:
+        names = few(n for n, t in zip(cells.index, texts, strict=True) if t in bad) or few(bad)
+        msg = f"{door.what} are numbers: no number for {names}; got {few(bad)}. Give 0 to what is not held."
+        raise door.error(msg)
+    return pd.Series(values, index=cells.index)
+
+
+def _is_table(data: Mapping[Any, Any], keys: Sequence[str]) -> bool:
+    """Whether a mapping holds columns: lists under names of columns."""
+    lists = all(isinstance(v, list | tuple | np.ndarray | pd.Series) for v in data.values())
+    return bool(data) and lists and any(plain(k) in keys for k in data)
+
+
+def _cells(names: Any, values: Any, door: Door) -> pd.Series:
+    return pd.Series(list(values), index=pd.Index(clean_names(names, door), dtype=object), dtype=object)
+
+
+def _from_table(
+    table: Given, door: Door, values: Sequence[str], keys: Sequence[str], *, only: bool
+) -> pd.Series:
+    frame = table.frame
+    key, value = column_called(frame, keys), column_called(frame, values)
+    if key is None and not table.labelled and "" in list(frame.columns):
+        key = list(frame.columns).index("")
+    if key is None and table.labelled and frame.shape[1]:
+        frame = frame.reset_index()
+        key, value = 0, column_called(frame.iloc[:, 1:], values)
+        value = None if value is None else value + 1
+    if only and frame.shape[1] == 2:
+        key = 0 if key is None else key
+        value = 1 - key
+    if key is None or value is None or key == value:
+        got = ", ".join(map(str, frame.columns)) or "none"
+        msg = f"{door.what}: a table needs the columns asset and {values[0]}; got {got}. Rename yours."
+        raise door.error(msg)
+    names = clean_names(frame.iloc[:, key], door)
+    cells = frame.iloc[:, value].tolist()
+    blank = [i for i, (n, c) in enumerate(zip(names, cells, strict=True)) if not n and clean(c)]
+    if blank:
+        rows = few(str(table.sheet.lines[i + 1]) if table.sheet else str(i + 1) for i in blank)
+        msg = (
+            f"{door.what}: every row names its asset; none in {'line' if table.sheet else 'row'} {rows}. "
+            "Write it in each row, where cells were merged too."
+        )
+        raise door.error(msg)
+    kept = [i for i, n in enumerate(names) if n]
+    return pd.Series(
+        [cells[i] for i in kept], index=pd.Index([names[i] for i in kept], dtype=object), dtype=object
+    )
+
+
+def warn_of_gross(gross: float, total: float, what: str) -> None:
+    """Warn of weights that look like money or per cent."""
+    if gross > LARGEST_GROSS:
+        unit = "per cent: divide them by 100" if abs(total - 100.0) < 1.0 or abs(gross - 100.0) < 1.0 else (
+            "money or per cent: divide them by the portfolio's value, or by 100"
+        )  # fmt: skip
+        warnings.warn(
+            f"{what} are fractions of the portfolio's value; their gross is {gross:,.6g} times "
+            f"it. If they are {unit}.",
+            stacklevel=3,
+        )
+
+
+LARGEST_GROSS: Final = 10.0
+"""Gross exposure, in portfolio values, above which somebody has written money or per cent."""
