@@ -11,7 +11,7 @@ import bayesfactor as bf
 
 quick = bool(os.environ.get("BAYESFACTOR_QUICK"))
 sizes = {"n_assets": 6, "n_days": 150, "n_factors": 1} if quick else {"n_assets": 20, "n_days": 750}
-sample = {"draws": 250, "tune": 400, "chains": 2} if quick else {}
+sample = {"draws": 500, "tune": 500} if quick else {}
 
 # %%
 # The panel
