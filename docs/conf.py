@@ -36,6 +36,7 @@ nb_execution_mode = "force"  # of the pages that say `file_format: mystnb`
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_execution_in_temp = True  # pages save fits and reports
 
 autodoc_typehints = "none"  # the docstrings say the types, with dims
 autodoc_member_order = "bysource"
