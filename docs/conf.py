@@ -8,7 +8,11 @@ import re
 import shutil
 from pathlib import Path
 
-os.environ.setdefault("MPLBACKEND", "Agg")
+import matplotlib as mpl
+
+mpl.use("Agg")
+# The kernels that run the pages are processes of their own: there figures are shown.
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 
 import bayesfactor  # after the backend is chosen
 

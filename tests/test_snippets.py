@@ -28,6 +28,8 @@ HIDDEN = re.compile(r":tags: \[remove-(input|cell)\]")
 WIDTH = 72
 """Characters that fit the column of the site without a scroll bar."""
 CAPS = {"draws": 400, "tune": 400}
+FILE = re.compile(r"# (\w+\.toml)\n")
+"""A block that says which file it is becomes that file."""
 NOT_OURS = re.compile(
     r"python3 -m pip install uv|python3 -m uv (sync|run (pytest|pre-commit|--group docs sphinx-build))"
     r"|(BAYESFACTOR_DATA=\S+ )?python -m benchmarks|.*bayesfactor demo$"
@@ -75,7 +77,7 @@ COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")
 def market():
     """Prices of six coins whose names people know, over two years."""
     panel, _ = bf.simulate_panel(
-        n_assets=6, n_days=530, n_factors=1, n_groups=2, missing=0.0, start="2023-01-01", random_seed=4
+        n_assets=6, n_days=515, n_factors=1, n_groups=2, missing=0.0, start="2023-01-01", random_seed=4
     )
     returns = panel["returns"].to_pandas()
     returns.columns = list(COINS)
@@ -94,8 +96,15 @@ def folder(tmp_path, market, monkeypatch):
     pd.DataFrame(rng.uniform(1e8, 2e8, market.shape), market.index, market.columns).to_csv("volume.csv")
     sectors = ["layer-1", "layer-1", "layer-1", "payments", "payments", "layer-1"]
     pd.DataFrame({"asset": COINS, "group": sectors}).to_csv("sectors.csv", index=False)
-    pd.DataFrame({"asset": COINS, "weight": [0.3, 0.2, 0.2, 0.1, 0.1, 0.1]}).to_csv("weights.csv", index=False)
-    trades = {"trade": ["less BTC", "switch", "switch"], "asset": ["BTC", "BTC", "ETH"], "change": [-0.1, -0.1, 0.1]}
+    pd.DataFrame({"asset": COINS, "weight": [0.3, 0.2, 0.2, 0.1, 0.1, 0.1]}).to_csv(
+        "weights.csv", index=False
+    )
+    pd.DataFrame({"asset": COINS, "volume": 1e8}).to_csv("traded.csv", index=False)
+    trades = {
+        "trade": ["less BTC", "switch", "switch"],
+        "asset": ["BTC", "BTC", "ETH"],
+        "change": [-0.1, -0.1, 0.1],
+    }
     pd.DataFrame(trades).to_csv("trades.csv", index=False)
     rate = np.exp(np.cumsum(rng.normal(0.0, 0.02, len(market))))
     pd.DataFrame({"btc_hash_rate_ths": 1e8 * rate}, index=market.index).to_csv("drivers.csv")
@@ -109,8 +118,9 @@ def run_command(line):
     assert done.exit_code == 0, f"{line}\n{done.output}"
 
 
+@pytest.mark.usefixtures("folder", "capped")
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda p: p.stem)
-def test_the_code_of_a_page_runs_as_printed(page, folder, capped):
+def test_the_code_of_a_page_runs_as_printed(page):
     names = {"__name__": "__main__"}
     for kind, line, text in blocks(page):
         with warnings.catch_warnings():
@@ -119,6 +129,8 @@ def test_the_code_of_a_page_runs_as_printed(page, folder, capped):
                 exec(compile("\n" * (line - 1) + text, str(page), "exec"), names)
             elif kind == "toml":
                 tomllib.loads(text)
+                if name := FILE.match(text):
+                    Path(name[1]).write_text(text)
             else:
                 for command in commands(text):
                     if not NOT_OURS.match(command):
@@ -128,13 +140,20 @@ def test_the_code_of_a_page_runs_as_printed(page, folder, capped):
 
 @pytest.mark.parametrize("page", [p for p in WITH_CODE if p.parent.name == "docs"], ids=lambda p: p.stem)
 def test_code_fits_the_column_of_the_site(page):
-    long = [f"{line + i}: {x}" for _, line, t in blocks(page) for i, x in enumerate(t.splitlines()) if len(x) > WIDTH]
+    long = [
+        f"{line + i}: {x}"
+        for _, line, t in blocks(page)
+        for i, x in enumerate(t.splitlines())
+        if len(x) > WIDTH
+    ]
     assert not long, "\n".join(long)
 
 
 def test_blocks_are_found_with_their_lines(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("# T\n\n```python\na = 1\n```\n\n```{code-cell} ipython3\n:tags: [hide-input]\nb = 2\n```\n")
+    page.write_text(
+        "# T\n\n```python\na = 1\n```\n\n```{code-cell} ipython3\n:tags: [hide-input]\nb = 2\n```\n"
+    )
     assert list(blocks(page)) == [("python", 4, "a = 1\n"), ("python", 8, "b = 2\n")]
     page.write_text("```{code-cell} ipython3\n:tags: [remove-cell]\na = 1\n```\n")
     assert not list(blocks(page))
