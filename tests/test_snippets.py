@@ -62,12 +62,12 @@ def capped(monkeypatch):
     """No fit draws more than `CAPS`."""
     check = SampleOptions.__post_init__
 
-    def __post_init__(self):
+    def capped_check(self):
         check(self)
         for name, most in CAPS.items():
             object.__setattr__(self, name, min(getattr(self, name), most))
 
-    monkeypatch.setattr(SampleOptions, "__post_init__", __post_init__)
+    monkeypatch.setattr(SampleOptions, "__post_init__", capped_check)
 
 
 COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")
