@@ -148,7 +148,7 @@ def _loo_pit(tree: xr.DataTree) -> xr.Dataset:
     )
 
 
-def judge_adequacy(checks: xr.Dataset, pareto_k: np.ndarray) -> tuple[str, list[str]]:
+def judge_adequacy(checks: xr.Dataset, pareto_k: np.ndarray, step: str = "period") -> tuple[str, list[str]]:
     """Return `ok` or `warn`, and what is out of the ordinary in plain words.
 
     Parameters
@@ -157,6 +157,8 @@ def judge_adequacy(checks: xr.Dataset, pareto_k: np.ndarray) -> tuple[str, list[
         From `predictive_checks`.
     pareto_k : ndarray (time)
         Of the leave-one-out weights of each row; NaN where there is none.
+    step : str
+        What one period is called.
 
     Returns
     -------
@@ -168,8 +170,8 @@ def judge_adequacy(checks: xr.Dataset, pareto_k: np.ndarray) -> tuple[str, list[
     bad = int((known > 0.7).sum())
     if bad > 0.01 * len(known):
         reasons.append(
-            f"{bad} of {len(known)} days sway the posterior too much to be left out by reweighting "
-            "(Pareto k > 0.7): the model does not expect days like these, and LOO is unreliable."
+            f"{bad} of {len(known)} {step}s sway the posterior too much to be left out by reweighting "
+            f"(Pareto k > 0.7): the model does not expect {step}s like these, and LOO is unreliable."
         )
     return ("warn" if reasons else "ok"), reasons
 

@@ -142,7 +142,7 @@ def _check_options(by: str, given: str | None, method: str) -> None:
         raise CompareError(msg)
     if given == "nothing" and by == "observation":
         msg = (
-            "single returns given nothing would be rows without the rest of their day. "
+            "single returns given nothing would be rows without the rest of their period. "
             "Use by='time' with given='nothing'."
         )
         raise CompareError(msg)
@@ -183,7 +183,7 @@ def _check_alike(trees: Mapping[str, xr.DataTree], given: str | None, by: str) -
     for name, tree in trees.items():
         if by == "observation" and law_class(tree).cells_are_dear:
             msg = (
-                f"{name!r} has no closed form for one return given the rest of its day, and importance "
+                f"{name!r} has no closed form for one return given the rest of its period, and importance "
                 "sampling for each would take hours. Use by='time'."
             )
             raise CompareError(msg)
@@ -205,8 +205,9 @@ def _footing(trees: Mapping[str, xr.DataTree], given: str | None) -> str:
         return given or common.pop()
     told = ", ".join(f"{name!r} has rows given {g!r}" for name, g in own.items())
     msg = (
-        f"models are compared on the same footing: {told}. A density given the factors of the day explains, "
-        "one without them forecasts. Pass given='nothing' to integrate observed factors over their own law."
+        f"models are compared on the same footing: {told}. A density given the "
+        "factors of the period explains, one without them forecasts. Pass given='nothing' to integrate "
+        "observed factors over their own law."
     )
     raise CompareError(msg)
 

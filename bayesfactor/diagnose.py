@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.adequacy import judge_adequacy, predictive_checks
+from bayesfactor.periods import step_in, year_in
 from bayesfactor.psis import psis_loo, relative_efficiency
 
 __all__ = ["diagnose", "verdict_lines"]
@@ -98,12 +99,13 @@ def diagnose(tree: xr.DataTree, *, check_adequacy: bool = True) -> xr.Dataset:
         "adequacy": "not checked",
         "adequacy_reasons": "",
         "method": str(tree.attrs.get("method", "unknown")),
+        "periods_per_year": year_in(tree),
         **{k: tree.attrs[k] for k in FINGERPRINTS if k in tree.attrs},
     }
     if not check_adequacy:
         return data
     checks = predictive_checks(tree)
-    adequacy, reasons = judge_adequacy(checks, data["pareto_k"].values)
+    adequacy, reasons = judge_adequacy(checks, data["pareto_k"].values, step_in(tree))
     data = xr.merge([data, checks], join="exact", combine_attrs="override")
     data.attrs |= {"adequacy": adequacy, "adequacy_reasons": "\n".join(reasons)}
     return data

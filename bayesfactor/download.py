@@ -14,8 +14,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import DownloadError, MissingFileError
+from bayesfactor.errors import DownloadError, MissingFileError, PanelError
 from bayesfactor.keep import written_whole
+from bayesfactor.periods import first_moment, last_moment
 
 __all__ = ["download_prices"]
 
@@ -47,7 +48,7 @@ def download_prices(
         Where one CSV per symbol lies, or will: `date`, `close`, `volume` (traded value in the quote
         currency).
     start, end : str
-        First and last day (UTC); up to the last bar that is over if `end` is not given.
+        First and last day (UTC), both whole; up to the last bar that is over if `end` is not given.
     timeframe : str
         Of the bars; "1d" or "1h" for most uses.
     retries : int
@@ -148,8 +149,11 @@ def _span(start: str, end: str | None, step: pd.Timedelta) -> tuple[pd.Timestamp
     """Return the first bar's stamp and that of the last bar which is over."""
     over = pd.Timestamp.now("UTC").tz_localize(None).floor(step) - step
     try:
-        first, last = pd.Timestamp(start), pd.Timestamp(end) if end is not None else over
-    except ValueError as error:
+        first, last = (
+            first_moment(start, "start"),
+            over if end is None else last_moment(end, "end").floor(step),
+        )
+    except PanelError as error:
         msg = f"start and end are dates such as 2021-01-01; got {start!r} and {end!r}."
         raise DownloadError(msg) from error
     last = min(last, over)

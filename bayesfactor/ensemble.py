@@ -12,21 +12,22 @@ from bayesfactor import schema as s
 from bayesfactor.errors import CompareError, unknown_names
 from bayesfactor.forecast import forecast
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, thinned
+from bayesfactor.periods import between, stamp_text
 
 __all__ = ["stack", "stacking_weights"]
 
 _SCENARIOS: Final = 40_000
 
 
-def stacking_weights(log_scores: xr.Dataset | pd.DataFrame, *, until: str | None = None) -> pd.Series:
+def stacking_weights(log_scores: xr.Dataset | pd.DataFrame, *, until: object = None) -> pd.Series:
     """Return the weights of the mixture that would have foreseen best.
 
     Parameters
     ----------
     log_scores : Dataset or DataFrame
         From `bf.backtest` (portfolios count alike), or log predictive densities (day x model), nats.
-    until : str, optional
-        Last day that counts: weights for tomorrow know nothing of tomorrow.
+    until : date-like, optional
+        Last day that counts, or last moment: weights for tomorrow know nothing of tomorrow.
 
     Returns
     -------
@@ -44,17 +45,18 @@ def stacking_weights(log_scores: xr.Dataset | pd.DataFrame, *, until: str | None
        predictive distributions. Bayesian Analysis 13(3), eq. 4.
     """
     if isinstance(log_scores, xr.Dataset):
-        till = log_scores["log_score"].sel({s.TIME: slice(None, until)})
+        till = log_scores["log_score"]
+        till = till.isel({s.TIME: np.flatnonzero(_until(till.indexes[s.TIME], until))})
         values = till.transpose(s.TIME, "portfolio", "model")
         names = log_scores["model"].values.tolist()
         table = pd.DataFrame(values.values.reshape(-1, len(names)), columns=names)
     else:
-        table = log_scores.loc[:until]
+        table = log_scores.loc[_until(log_scores.index, until)]
     table = table.dropna(axis=1, how="all").dropna()
     if table.shape[1] < 2 or not len(table):
         msg = (
-            f"stacking weighs at least two models by log scores of the same days; got {table.shape[1]} "
-            f"models and {len(table)} common days. Baselines without a density have none."
+            f"stacking weighs at least two models by log scores of the same periods; got {table.shape[1]} "
+            f"models and {len(table)} common ones. Baselines without a density have none."
         )
         raise CompareError(msg)
     scores = table.to_numpy(dtype=float)
@@ -68,6 +70,15 @@ def stacking_weights(log_scores: xr.Dataset | pd.DataFrame, *, until: str | None
         if done:
             break
     return pd.Series(weights / weights.sum(), index=table.columns, name="weight")
+
+
+def _until(labels: pd.Index, until: object) -> np.ndarray:
+    """Return which rows lie up to a moment, a date being its whole day."""
+    if until is None:
+        return np.ones(len(labels), dtype=bool)
+    if isinstance(labels, pd.DatetimeIndex):
+        return between(labels, None, until, names=("start", "until"))
+    return np.asarray(labels <= until)
 
 
 def stack(
@@ -174,8 +185,8 @@ def _check_alike(trees: Mapping[str, xr.DataTree]) -> None:
         days = [t[s.OBSERVED_DATA].to_dataset()[s.TIME].values[-1] for t in (trees[name], first)]
         if days[0] != days[1]:
             msg = (
-                f"stacked models forecast from the same day; {name!r} from {pd.Timestamp(days[0]).date()}, "
-                f"{names[0]!r} from {pd.Timestamp(days[1]).date()}. Use bf.update."
+                f"stacked models forecast from the same moment; {name!r} from {stamp_text(days[0])}, "
+                f"{names[0]!r} from {stamp_text(days[1])}. Use bf.update."
             )
             raise CompareError(msg)
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesfactor.errors import PanelError
 from bayesfactor.panel import panel_from_returns
-from bayesfactor.panel.calendar import to_stamp
+from bayesfactor.periods import first_moment
 from bayesfactor.schema import (
     ALPHA,
     ASSET,
@@ -194,7 +194,7 @@ def _check_arguments(sizes: dict[str, int], missing: float, start: object) -> pd
     if isinstance(missing, bool) or not isinstance(missing, int | float) or not 0 <= missing < 1:
         msg = f"missing is a share in [0, 1); got {missing!r}. Give 0 for a complete panel."
         raise PanelError(msg)
-    return to_stamp(start, "start")
+    return first_moment(start, "start")
 
 
 def _numbered(stem: str, n: int) -> list[str]:

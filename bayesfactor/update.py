@@ -1,6 +1,6 @@
 """`update`: new days through an existing posterior, without fitting again."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,16 @@ from bayesfactor import schema as s
 from bayesfactor.errors import PanelError
 from bayesfactor.laws import law_of
 from bayesfactor.laws.rows import keep_state, places
-from bayesfactor.panel import panel_digests
+from bayesfactor.panel import check_panel, panel_digests
+from bayesfactor.panel.calendar import calendar_of
+from bayesfactor.periods import count_periods, same_year, stamp_text, step_of, year_in
 
 __all__ = ["update"]
+
+LARGE: Final = 50.0
+"""Times as large as what the fit saw, typically, and values are in another unit."""
+ENOUGH: Final = 3
+"""Fewer new rows may be one crash."""
 
 
 def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
@@ -42,10 +49,13 @@ def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
     SchemaError
         If `tree` did not come from `bf.fit`.
     PanelError
-        If the panel has other assets, lacks a factor, leaves a gap or contradicts days already seen.
+        If the panel is not well formed (see `bf.fit`), has other assets, groups or families, another kind or
+        step of returns, lacks a factor, leaves a gap, contradicts days already seen, or looks like per cent.
     """
     s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, s.LOG_LIKELIHOOD, verb="update")
     post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
+    check_panel(panel)
+    _check_kind(panel, obs)
     panel = _matched(panel, const, obs)
     new = _new_days(panel, const, obs)
     if not new.sizes[s.TIME]:
@@ -91,12 +101,52 @@ def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
 
 def _matched(panel: xr.Dataset, const: xr.Dataset, obs: xr.Dataset) -> xr.Dataset:
     """Return the panel with the tree's assets and factors, in its order."""
-    if not isinstance(panel, xr.Dataset) or s.RETURNS not in panel:
-        msg = f"update reads a panel; got {type(panel).__name__}. Make it with bf.panel_from_prices."
-        raise PanelError(msg)
     assets = places(panel, s.ASSET, obs[s.ASSET].values, others=False)
     factors = places(panel, s.FACTOR, const[s.FACTOR].values, others=True)
-    return panel.isel({s.ASSET: assets, s.FACTOR: factors})
+    panel = panel.isel({s.ASSET: assets, s.FACTOR: factors})
+    for mine, coord, dim in ((obs, s.GROUP, s.ASSET), (const, s.FAMILY, s.FACTOR)):
+        there = coord in mine.coords
+        other = mine[coord].values != panel[coord].values if there else np.zeros(panel.sizes[dim], dtype=bool)
+        if other.any():
+            name, old, new = (
+                x[other][0] for x in (mine[dim].values, mine[coord].values, panel[coord].values)
+            )
+            msg = (
+                f"update leaves the {coord} of each {dim} as the fit had it; {name!r} was {old!r}, the panel "
+                f"says {new!r} ({int(other.sum())} differ). Give the panel the same {coord}s, or fit again."
+            )
+            raise PanelError(msg)
+    return panel
+
+
+def _check_kind(panel: xr.Dataset, obs: xr.Dataset) -> None:
+    """Raise unless the panel holds the same kind of returns over periods of the same length."""
+    kind, known = panel.attrs["returns_kind"], obs.attrs.get("returns_kind", panel.attrs["returns_kind"])
+    if kind != known:
+        msg = f"the fit saw {known} returns, the panel holds {kind} ones. Make it with kind={known!r}."
+        raise PanelError(msg)
+    year, then = year_in(panel), float(obs.attrs.get("periods_per_year", year_in(panel)))
+    if not same_year(year, then):
+        msg = (
+            f"the fit saw one row each {step_of(then).name} ({then:g} a year), the panel has one "
+            f"each {step_of(year).name} ({year:g}). Give a panel with the same step."
+        )
+        raise PanelError(msg)
+
+
+def _check_size(new: xr.Dataset, const: xr.Dataset, obs: xr.Dataset) -> None:
+    """Raise if new values look like those of the fit in another unit: market moves are not a hundredfold."""
+    for mine, name in ((obs, s.RETURNS), (const, s.FACTOR_RETURNS)):
+        old, now = (np.abs(x[name].values[np.isfinite(x[name].values)]) for x in (mine, new))
+        if not old.size or not now.size or not np.median(old) > 0.0:
+            continue
+        ratio = float(np.median(now) / np.median(old))
+        if ratio > LARGE and new.sizes[s.TIME] >= ENOUGH:
+            msg = (
+                f"{name} are in the unit of the fit; the new ones are typically {ratio:.3g} times as "
+                "large, which looks like per cent. Divide by 100."
+            )
+            raise PanelError(msg)
 
 
 def _new_days(panel: xr.Dataset, const: xr.Dataset, obs: xr.Dataset) -> xr.Dataset:
@@ -108,19 +158,24 @@ def _new_days(panel: xr.Dataset, const: xr.Dataset, obs: xr.Dataset) -> xr.Datas
         differs = ~((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)
         if differs.any():
             msg = (
-                f"days that the fit has seen are as it saw them; {name} differ on {int(differs.sum())} days, "
-                f"the first {both[differs][0].date()}. Give the panel it was fitted to, grown, or fit again."
+                f"what the fit has seen is as it saw it; {name} differ in "
+                f"{count_periods(int(differs.sum()), year_in(panel))}, the first "
+                f"{stamp_text(both[differs][0])}. Give the panel it was fitted to, grown, or fit again."
             )
             raise PanelError(msg)
     new = stamps[stamps > seen[-1]]
-    step = seen[-1] - seen[-2] if len(seen) > 1 else None
-    if len(new) and step is not None and new[0] - seen[-1] != step:
-        msg = (
-            f"the first new day follows the last one seen ({seen[-1]}); got {new[0]}. Give a panel without "
-            "the gap: an absent day is a row of NaN."
-        )
-        raise PanelError(msg)
-    return panel.sel({s.TIME: new})
+    if len(new) and len(seen) > 1:
+        together = pd.DatetimeIndex([*seen, *new])
+        calendar = calendar_of(together, "update", year_in(panel))
+        if len(calendar.stamps) > len(together):
+            msg = (
+                f"the first new {calendar.step.name} follows the last one seen ({seen[-1]}); got {new[0]}. "
+                "Give a panel without the gap: an absent stamp is a row of NaN."
+            )
+            raise PanelError(msg)
+    found = panel.sel({s.TIME: new})
+    _check_size(found, const, obs)
+    return found
 
 
 def _joined(old: xr.Dataset, new: xr.Dataset) -> xr.Dataset:

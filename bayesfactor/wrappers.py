@@ -160,19 +160,19 @@ class FactorModelWrapper(SamplingWrapper):
         left_out, n_times = np.atleast_1d(np.asarray(idx)), self.panel.sizes[s.TIME]
         whole = left_out.ndim == 1 and left_out.dtype.kind in "iu" and left_out.size > 0
         if not whole or left_out.min() < 0 or left_out.max() >= n_times:
-            msg = f"days are left out by position, 0 to {n_times - 1}; got {idx!r}. Give whole numbers."
+            msg = f"rows are left out by position, 0 to {n_times - 1}; got {idx!r}. Give whole numbers."
             raise PanelError(msg)
         kept = np.ones(n_times, dtype=bool)
         kept[left_out] = False
         if not kept.any():
-            msg = f"a refit needs days to see; all {n_times} are left out. Leave out fewer at a time."
+            msg = f"a refit needs rows to see; all {n_times} are left out. Leave out fewer at a time."
             raise PanelError(msg)
         n_kept = int(kept.sum())
         if kept[:n_kept].all():
             remaining = self.panel.isel({s.TIME: slice(0, n_kept)})
         elif self.past:
             msg = (
-                "rows are conditional on the past, so what is left out runs up to the last day; got days in "
+                "rows are conditional on the past, so what is left out runs up to the last; got some in "
                 "the middle, which would stay in the filter. Use az.lfo_cv, or bf.backtest."
             )
             raise ModelError(msg)
@@ -221,7 +221,7 @@ def _check_same_panel(panel: xr.Dataset, tree: xr.DataTree) -> None:
         "assets": [set(d[s.ASSET].values.tolist()) for d in (panel, observed)],
         "factors": [set(d[s.FACTOR].values.tolist()) for d in (panel, const)],
         "groups": [_groups(d) for d in (panel, observed)],
-        "days": [_span(d) for d in (panel, observed)],
+        "stamps": [_span(d) for d in (panel, observed)],
         "returns": [{f"returns_digest {d.get('returns_digest')}"} for d in (digests, tree.attrs)],
         "factor returns": [{f"factors_digest {d.get('factors_digest')}"} for d in (digests, tree.attrs)],
     }
@@ -229,7 +229,7 @@ def _check_same_panel(panel: xr.Dataset, tree: xr.DataTree) -> None:
         if got != want:
             ours, theirs = (few(sorted(x)) or "none" for x in (got - want, want - got))
             msg = (
-                f"a refit sees the panel of the fit less some days; the {what} differ: "
+                f"a refit sees the panel of the fit less some rows; the {what} differ: "
                 f"in the panel alone {ours}, in the fit alone {theirs}. Pass the panel given to bf.fit."
             )
             raise PanelError(msg)

@@ -28,7 +28,7 @@ class Room:
 
 
 ROOMS = {
-    "ground": Room("errors schema interrupts"),
+    "ground": Room("errors schema interrupts periods"),
     "tables": Room("tables", "ground"),
     "panel": Room("panel", "tables ground"),
     "factors": Room("factors", "panel tables ground"),

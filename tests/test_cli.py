@@ -156,7 +156,7 @@ def test_risk_in_money_is_that_in_fractions_times_the_value(fits):
     shown = call(
         "risk", fits / "t.nc", "--seed", 1, "--value", "1e6", "--levels", "0.9", "--horizon", 2
     ).stdout
-    assert "Risk over 2 periods, money, of 1,000,000" in shown
+    assert "Risk over the next 2 days, money, of 1,000,000" in shown
     assert "ES 0.9" in shown
 
 
@@ -335,7 +335,7 @@ def test_factors_are_built_from_files_and_fit_takes_them(tmp_path):
     for wrong, words in (
         ([], "--out says"),
         (["--out", str(tmp_path / "f.txt")], "the output ends in"),
-        ([*somewhere, "--start", "foo"], "start: dates are ISO 8601"),
+        ([*somewhere, "--start", "foo"], "start: a date is ISO 8601"),
         ([*somewhere, "--end", "2022-05-02"], "more periods than factors"),
     ):
         refused = runner.invoke(app, [*call, *wrong])

@@ -301,7 +301,7 @@ def test_many_days_that_cannot_be_left_out_are_reported():
     checks = adequacy.predictive_checks(make_tree())
     verdict, reasons = adequacy.judge_adequacy(checks, np.array([0.9, 0.8, 0.1, np.nan]))
     assert verdict == "warn"
-    assert reasons[-1].startswith("2 of 3 days")
+    assert reasons[-1].startswith("2 of 3 periods")
 
 
 def test_reading_needs_no_pymc(tmp_path):

@@ -1,6 +1,7 @@
 """New days through an existing posterior."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -76,12 +77,52 @@ def test_permuted_assets_change_nothing(tree, panel):
 def test_what_contradicts_the_fit_is_refused(tree, panel):
     changed = panel.copy(deep=True)
     changed["returns"].values[50, 1] = 0.5
+    hole = panel.assign(factor_returns=panel["factor_returns"].where(panel["time"] != panel["time"][110]))
+    lost = panel.copy(deep=True)
+    lost["returns"].values[115, 0] = -2.0
+    groups = panel["group"].values.astype(object)
+    groups[2] = "elsewhere"
     cases = [
-        (changed, "differ on 1 days"),
+        (panel.assign(returns=panel["returns"] * 100), "per cent"),
+        (panel.drop_isel(time=110), "1 stamps are absent"),
+        (lost, r"above -1.*-1 or less"),
+        (panel.assign_attrs(returns_kind="log"), "saw simple returns, the panel holds log"),
+        (panel.assign_attrs(schema_version="0"), "got '0'"),
+        (panel.assign_attrs(periods_per_year=252), "that of the calendar"),
+        (panel.isel(time=slice(None, None, -1)), "increasing"),
+        (panel.assign_coords(group=("asset", groups)), "leaves the group of each asset.*'elsewhere'"),
+        (panel.drop_attrs(), "this version reads panels of schema"),
+        (changed, "differ in 1 day, the first"),
         (panel.isel(time=slice(105, 130)), "gap"),
         (panel.isel(asset=slice(0, 4)), "missing"),
         (panel.to_dataframe(), "panel"),
     ]
+    if panel.sizes["factor"] == tree["constant_data"].sizes["factor"]:
+        cases.append((hole, "finite in every period"))
     for given, said in cases:
         with pytest.raises(PanelError, match=said):
             bf.update(tree, given)
+
+
+@pytest.mark.parametrize(("freq", "name"), [("B", "business day"), ("ME", "month"), ("h", "hour")])
+def test_new_rows_follow_the_calendar_of_the_fit(freq, name):
+    index = pd.date_range("2024-01-01", periods=36, freq=freq)
+    returns = np.random.default_rng(4).normal(0, 0.002, (36, 4))
+    table = pd.DataFrame(returns, index, list("ABCD"))
+    factors = table.mean(axis=1).rename("market").to_frame() + 0.001 * np.arange(36)[:, None] % 0.003
+    panel = bf.panel_from_returns(table, factors=factors)
+    tree = bf.fit("pooled-t", panel.isel(time=slice(0, 30)), **HOW)
+    # the 30th stamp of business days is a Friday: Monday follows it
+    grown = bf.update(tree, panel.isel(time=slice(30, 36)))
+    np.testing.assert_array_equal(grown["observed_data"]["time"], panel["time"])
+    with pytest.raises(PanelError, match=rf"the first new {name} follows the last one seen"):
+        bf.update(tree, panel.isel(time=slice(31, 36)))
+    loud = panel.copy(deep=True)
+    loud["returns"].values[30:] *= 100
+    with pytest.raises(PanelError, match="times as large, which looks like per cent"):
+        bf.update(tree, loud)
+    days = pd.date_range("2024-01-01", periods=80)
+    daily = pd.DataFrame(np.random.default_rng(5).normal(0, 0.02, (80, 4)), days, list("ABCD"))
+    other = bf.panel_from_returns(daily, factors=daily.iloc[:, :2].mean(axis=1).rename("market").to_frame())
+    with pytest.raises(PanelError, match=rf"one row each {name}.*each day"):
+        bf.update(tree, other)

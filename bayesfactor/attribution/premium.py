@@ -9,6 +9,7 @@ from bayesfactor import schema as s
 from bayesfactor.attribution.draws import read_draws, with_interval
 from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
+from bayesfactor.periods import year_in
 
 __all__ = ["TRADED_FAMILIES", "decompose_premium"]
 
@@ -88,7 +89,7 @@ def decompose_premium(
         | {"traded": (s.FACTOR, own)}
     )
     ends = (out["premium_low"][1], out["premium_high"][1])
-    per_year = float(tree[s.OBSERVED_DATA].attrs.get("periods_per_year", 365))
+    per_year = year_in(tree[s.OBSERVED_DATA])
     years = len(d.time) / per_year
     coords = {s.ASSET: d.assets, s.FACTOR: d.names, s.FAMILY: (s.FACTOR, d.families)}
     attrs = {"years": years, "identification": _in_words(d.names, *ends, own, years, per_year)}

@@ -9,6 +9,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.attribution.draws import Draws, read_draws, spread_over
 from bayesfactor.errors import RiskError
+from bayesfactor.periods import between, stamp_text
 from bayesfactor.risk.weights import weights_for
 
 __all__ = ["attribute_returns"]
@@ -32,7 +33,7 @@ def attribute_returns(
         Fractions of the portfolio's value, held constant.
     period : str, (start, end) or None
         A pandas frequency such as "ME", "QE" or "YE" for one row each; the two ends of one period, both
-        inclusive; or None for the whole sample.
+        inclusive, a date its whole day; or None for the whole sample.
 
     Returns
     -------
@@ -105,25 +106,26 @@ def _periods(time: np.ndarray, period: Any) -> list[tuple[str, np.ndarray]]:
     """Return a name and the rows of each period."""
     stamps = pd.DatetimeIndex(time)
     if period is None:
-        return [(f"{stamps[0].date()}..{stamps[-1].date()}", np.ones(len(time), dtype=bool))]
+        return [(f"{stamp_text(stamps[0])}..{stamp_text(stamps[-1])}", np.ones(len(time), dtype=bool))]
     if isinstance(period, str):
         try:
             grouped = pd.Series(np.arange(len(time)), index=stamps).resample(period)
-            found = [(str(end)[:10], rows.to_numpy()) for end, rows in grouped if len(rows)]
+            found = [(stamp_text(end), rows.to_numpy()) for end, rows in grouped if len(rows)]
         except (ValueError, TypeError, ZeroDivisionError) as error:
             msg = f"{_RULE}; got {period!r}."
             raise RiskError(msg) from error
         return [(name, np.isin(np.arange(len(time)), rows)) for name, rows in found]
     try:
-        start, end = (pd.Timestamp(p) for p in period)
+        start, end = period
+        rows = between(stamps, start, end)
     except (ValueError, TypeError) as error:
         msg = f"{_RULE}; got {period!r}."
         raise RiskError(msg) from error
-    rows = (stamps >= start) & (stamps <= end)
+    first, last = stamp_text(stamps[0]), stamp_text(stamps[-1])
     if not rows.any():
         msg = (
-            f"a period holds days of the sample, {stamps[0].date()} to {stamps[-1].date()}; none lies "
-            f"between {start.date()} and {end.date()}. Move it."
+            f"a period holds some of the sample, {first} to {last}; none lies between {start} and {end}. "
+            "Move it."
         )
         raise RiskError(msg)
-    return [(f"{start.date()}..{end.date()}", rows)]
+    return [("..".join(stamp_text(x) for x in stamps[rows][[0, -1]]), rows)]

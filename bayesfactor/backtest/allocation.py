@@ -175,7 +175,7 @@ def _hold(target: np.ndarray, returns: np.ndarray, weights: np.ndarray, gross: n
         weights[day] = now
         gross[day] = float(now @ row)
         if gross[day] <= -1.0:
-            msg = f"a strategy lost {-gross[day]:.0%} of its value in a day: nothing is left to hold."
+            msg = f"a strategy lost {-gross[day]:.0%} of its value in a period: nothing is left to hold."
             raise RiskError(msg)
         now = now * (1.0 + row) / (1.0 + gross[day])
     return now
@@ -214,8 +214,8 @@ def _check(panel: xr.Dataset, window: int, refit_every: int, cost: float, full: 
     least = panel.sizes[s.FACTOR] + 3
     if not least <= window < panel.sizes[s.TIME]:
         msg = (
-            f"a window has at least {least} days and leaves one to hold; got window={window} for a panel "
-            f"of {panel.sizes[s.TIME]} days."
+            f"a window has at least {least} periods and leaves one to hold; got window={window} for a panel "
+            f"of {panel.sizes[s.TIME]} periods."
         )
         raise RiskError(msg)
     for name, share in (("cost", cost), ("full", full)):

@@ -154,11 +154,14 @@ def _position(names: list[str], reference: str | None) -> int:
 
 def _check(n: int, level: float, block: int, replications: int) -> None:
     if n < 20:
-        msg = f"a summary needs at least 20 days; got {n}."
+        msg = f"a summary needs at least 20 periods; got {n}."
         raise RiskError(msg)
     if not 0.5 < level < 1.0:
         msg = f"level is a confidence level above 0.5 and below 1, such as 0.975; got {level!r}."
         raise RiskError(msg)
     if isinstance(block, bool) or not 1 <= block <= n or replications < 1:
-        msg = f"block is between 1 and the {n} days, replications at least 1; got {block} and {replications}."
+        msg = (
+            f"block is between 1 and the {n} periods, replications at least 1; got {block} and "
+            f"{replications}."
+        )
         raise RiskError(msg)

@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError, WeightsError, unknown_names
+from bayesfactor.periods import stamp_text
 from bayesfactor.scoring.contract import PORTFOLIO
 
 __all__ = ["Portfolios", "history", "holdings", "refuse_log_returns", "rescaled"]
@@ -35,8 +36,8 @@ def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[li
         names = tables[0][0]
         odd = next((i for i, (n, _) in enumerate(tables) if n != names), None)
         if odd is not None:
-            stamp = pd.Timestamp(panel[s.TIME].values[days[odd]]).date()
-            msg = f"portfolios() names the same portfolios every day; on {stamp} got {tables[odd][0]}."
+            stamp = stamp_text(panel[s.TIME].values[days[odd]])
+            msg = f"portfolios() names the same portfolios every time; on {stamp} got {tables[odd][0]}."
             raise WeightsError(msg)
         raw = np.stack([w for _, w in tables])
     elif isinstance(portfolios, xr.DataArray):
@@ -103,8 +104,8 @@ def _dated(weights: xr.DataArray, panel: xr.Dataset, days: range) -> tuple[list[
     absent = np.setdiff1d(stamps, weights[s.TIME].values)
     if len(absent):
         msg = (
-            f"weights are given for every day that is forecast; {len(absent)} are missing, the first "
-            f"{pd.Timestamp(absent[0]).date()}. Reindex them, or cut the panel."
+            f"weights are given for every period that is forecast; {len(absent)} are missing, the first "
+            f"{stamp_text(absent[0])}. Reindex them, or cut the panel."
         )
         raise WeightsError(msg)
     whole = weights.sel({s.TIME: stamps}).reindex({s.ASSET: panel[s.ASSET].values}, fill_value=0.0)

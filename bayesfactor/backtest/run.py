@@ -282,8 +282,8 @@ def _first_day(panel: xr.Dataset, window: int, refit_every: int, samples: int) -
     least = panel.sizes[s.FACTOR] + 3
     if not least <= window < panel.sizes[s.TIME]:
         msg = (
-            f"a window has at least {least} days and leaves one to forecast; got window={window} for a panel "
-            f"of {panel.sizes[s.TIME]} days."
+            f"a window has at least {least} periods and leaves one to forecast; got window={window} for a "
+            f"panel of {panel.sizes[s.TIME]} periods."
         )
         raise RiskError(msg)
     return window

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bayesfactor.cli.commands import Seed
+from bayesfactor.cli.commands import Assets, Drop, Seed
 
 __all__ = ["backtest"]
 
@@ -40,11 +40,13 @@ def backtest(
     ] = None,
     returns: Annotated[bool, typer.Option("--returns", help="The table holds returns.")] = False,
     start: Annotated[str | None, typer.Option(help="First date used.")] = None,
-    end: Annotated[str | None, typer.Option(help="Last date used.")] = None,
-    window: Annotated[int, typer.Option(help="Days a fit sees.")] = 500,
-    refit_every: Annotated[int, typer.Option(help="Days between fits.")] = 30,
+    end: Annotated[str | None, typer.Option(help="Last date used, all of its day.")] = None,
+    assets: Assets = None,
+    drop: Drop = None,
+    window: Annotated[int, typer.Option(help="Periods a fit sees.")] = 500,
+    refit_every: Annotated[int, typer.Option(help="Periods between fits.")] = 30,
     levels: Annotated[str, typer.Option(help="Confidence levels, with commas.")] = "0.95,0.975,0.99",
-    expanding: Annotated[bool, typer.Option("--expanding", help="A fit sees all days before it.")] = False,
+    expanding: Annotated[bool, typer.Option("--expanding", help="A fit sees all periods before it.")] = False,
     store: Annotated[
         Path | None, typer.Option(help="A .zarr written fit by fit; the same call goes on where it stopped.")
     ] = None,
@@ -57,14 +59,16 @@ def backtest(
         str | None, typer.Option(help="Model to beat; the best baseline where not given.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
-    periods_per_year: Annotated[float, typer.Option(help="For annualisation.")] = 365.0,
+    periods_per_year: Annotated[
+        float | None, typer.Option(help="Where it is not what the calendar says: 365.25 for days.")
+    ] = None,
     seed: Seed = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Forecast every day from the days before it, and judge value at risk and expected shortfall."""
+    """Forecast every period from those before it, and judge value at risk and expected shortfall."""
     began = time.perf_counter()
     from bayesfactor.backtest import backtest as walk
-    from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_portfolios
+    from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_names, read_portfolios
     from bayesfactor.keep import save
     from bayesfactor.panel import panel_from_prices, panel_from_returns
 
@@ -74,7 +78,14 @@ def backtest(
     at = read_levels(levels)
     make = panel_from_returns if returns else panel_from_prices
     panel = make(
-        prices, factors=factors, groups=groups, start=start, end=end, periods_per_year=periods_per_year
+        prices,
+        factors=factors,
+        groups=groups,
+        start=start,
+        end=end,
+        assets=read_names(assets),
+        drop=read_names(drop),
+        periods_per_year=periods_per_year,
     )
     names = [m.strip() for m in models.split(",")]
     _check_reference(reference, names)

@@ -62,6 +62,11 @@ Weights = Annotated[
 FillZero = Annotated[bool, typer.Option("--fill-zero", help="Give 0 to the assets that are not named.")]
 Levels = Annotated[str, typer.Option(help="Confidence levels, with commas.")]
 Horizon = Annotated[int, typer.Option(help="Periods ahead.")]
+Assets = Annotated[str | None, typer.Option(help="Assets to keep, with commas; all by default.")]
+Drop = Annotated[
+    str | None,
+    typer.Option(help="Assets to leave out, with commas; 'dead' stands for those without a return."),
+]
 Kappa = Annotated[
     str, typer.Option(help="Volatility s moves to s (1 - kappa r): a number, or BTC=1.0,ETH=1.5.")
 ]
@@ -121,14 +126,16 @@ def factors(
     which: Annotated[str | None, typer.Option(help="Names of the catalogue, with commas.")] = None,
     weighting: Annotated[str, typer.Option(help="tercile or rank.")] = "tercile",
     rebalance: Annotated[int, typer.Option(help="Periods between formations.")] = 7,
-    start: Annotated[str | None, typer.Option(help="First day written.")] = None,
-    end: Annotated[str | None, typer.Option(help="Last day written.")] = None,
+    start: Annotated[str | None, typer.Option(help="First date written; earlier data are used.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last date written, all of its day.")] = None,
+    assets: Assets = None,
+    drop: Drop = None,
     orthogonal: Annotated[
         bool, typer.Option("--orthogonal", help="Each family orthogonal to those before it.")
     ] = False,
 ) -> None:
     """Build factors from prices, capitalisations, volumes, sectors and drivers."""
-    from bayesfactor.cli.inputs import FACTORS, between, check_output, write_factors
+    from bayesfactor.cli.inputs import FACTORS, between, check_output, read_names, write_factors
     from bayesfactor.cli.show import factor_summary, show_table
     from bayesfactor.factors import (
         build_factors,
@@ -158,9 +165,13 @@ def factors(
         market_cap=market_cap,
         volume=volume,
         sectors=sectors,
-        which=[w.strip() for w in which.split(",")] if which else None,
+        which=read_names(which),
         weighting=weighting,
         rebalance=rebalance,
+        start=start,
+        end=end,
+        assets=read_names(assets),
+        drop=read_names(drop),
     )
     if drivers is not None:
         built = merge_factors(built, driver_innovations(drivers, spec))
@@ -185,39 +196,52 @@ def fit(
     ] = None,
     returns: Annotated[bool, typer.Option("--returns", help="The table holds returns.")] = False,
     start: Annotated[str | None, typer.Option(help="First date used.")] = None,
-    end: Annotated[str | None, typer.Option(help="Last date used.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last date used, all of its day.")] = None,
+    assets: Assets = None,
+    drop: Drop = None,
     draws: Annotated[int | None, typer.Option(help="Kept draws per chain.")] = None,
     tune: Annotated[int | None, typer.Option(help="Warm-up draws per chain.")] = None,
     chains: Annotated[int | None, typer.Option(help="Chains.")] = None,
     cores: Annotated[int | None, typer.Option(help="Chains sampled at the same time.")] = None,
     target_accept: Annotated[float | None, typer.Option(help="Target acceptance of NUTS.")] = None,
     method: Annotated[str, typer.Option(help="nuts; pathfinder for a first look; numpyro for JAX.")] = "nuts",
-    periods_per_year: Annotated[float, typer.Option(help="For annualisation.")] = 365.0,
+    periods_per_year: Annotated[
+        float | None, typer.Option(help="Where it is not what the calendar says: 365.25 for days.")
+    ] = None,
     seed: Seed = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary of the panel.")] = False,
 ) -> None:
     """Fit a model to a table of prices, save it, and say whether the draws can be trusted."""
     began = time.perf_counter()
-    from bayesfactor.cli.inputs import TREE, check_output
+    from bayesfactor.cli.inputs import TREE, check_output, read_names
     from bayesfactor.diagnose import diagnose as judge
     from bayesfactor.diagnose import verdict_lines
     from bayesfactor.fit import fit as sample
     from bayesfactor.keep import save
     from bayesfactor.panel import panel_from_prices, panel_from_returns
+    from bayesfactor.periods import count_periods
     from bayesfactor.registry import get_model
 
     check_output(out, TREE)
     chosen = get_model(model) if n_latent is None else get_model(model, n_latent=n_latent)
     make = panel_from_returns if returns else panel_from_prices
     panel = make(
-        prices, factors=factors, groups=groups, start=start, end=end, periods_per_year=periods_per_year
+        prices,
+        factors=factors,
+        groups=groups,
+        start=start,
+        end=end,
+        assets=read_names(assets),
+        drop=read_names(drop),
+        periods_per_year=periods_per_year,
     )
     if not quiet:
         sizes = panel.sizes
         first, last = panel["time"].values[[0, -1]].astype("datetime64[m]").astype(str)
         names = ", ".join(panel["factor"].values.astype(str)) or "none"
         typer.echo(
-            f"{sizes['asset']} assets, {sizes['time']} periods from {first} to {last}, factors: {names}"
+            f"{sizes['asset']} assets, {count_periods(sizes['time'], panel.attrs['periods_per_year'])} from "
+            f"{first} to {last}, factors: {names}"
         )
     tree = sample(
         chosen,

@@ -11,7 +11,8 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import BayesFactorError, MissingFileError, RiskError, WeightsError
 from bayesfactor.keep import save, written_whole
-from bayesfactor.panel.calendar import to_stamp
+from bayesfactor.periods import between as inside
+from bayesfactor.periods import stamp_text
 
 __all__ = [
     "FACTORS",
@@ -21,6 +22,7 @@ __all__ = [
     "names_of",
     "read_kappa",
     "read_levels",
+    "read_names",
     "read_pairs",
     "read_portfolios",
     "read_trades",
@@ -234,6 +236,11 @@ def read_kappa(text: str) -> float | dict[str, float]:
         return read_pairs(text, "kappa is a number, or pairs such as BTC=1.0,ETH=1.5, each asset once")
 
 
+def read_names(text: str | None) -> list[str] | None:
+    """Return the names in text such as `BTC,ETH`, None where there is no text."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
 def read_levels(text: str) -> tuple[float, ...]:
     """Return confidence levels out of text such as `0.95,0.99`."""
     try:
@@ -272,16 +279,13 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def between(factors: xr.Dataset, start: str | None, end: str | None) -> xr.Dataset:
-    """Return the periods from `start` to `end`, both inclusive."""
-    first, last = (
-        None if text is None else to_stamp(text, name) for text, name in ((start, "start"), (end, "end"))
-    )
-    stamps = factors.indexes[s.TIME]
-    kept = factors.sel({s.TIME: slice(first, last)})
+    """Return the periods from `start` to `end`, both inclusive, a date its whole day."""
+    stamps = pd.DatetimeIndex(factors.indexes[s.TIME])
+    kept = factors.isel({s.TIME: np.flatnonzero(inside(stamps, start, end))})
     if kept.sizes[s.TIME] <= kept.sizes[s.FACTOR] + 1:
         msg = (
             f"factors: more periods than factors lie between start and end; got {kept.sizes[s.TIME]} for "
-            f"{kept.sizes[s.FACTOR]}. The data run from {stamps[0].date()} to {stamps[-1].date()}."
+            f"{kept.sizes[s.FACTOR]}. The data run from {stamp_text(stamps[0])} to {stamp_text(stamps[-1])}."
         )
         raise BayesFactorError(msg)
     return kept

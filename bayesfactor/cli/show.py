@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bayesfactor import schema as s
+from bayesfactor.periods import stamp_text, step_in, the_next, year_in
 
 __all__ = [
     "backtest_losses",
@@ -59,7 +60,7 @@ def factor_summary(factors: xr.Dataset, collinearity: xr.Dataset) -> None:
     table = factors[s.FACTOR_RETURNS].to_pandas()
     families = factors[s.FAMILY].values
     rows = [
-        (str(n), str(f), str(column.first_valid_index().date()), f"{column.std():.4g}", f"{v:.1f}")
+        (str(n), str(f), stamp_text(column.first_valid_index()), f"{column.std():.4g}", f"{v:.1f}")
         for (n, column), f, v in zip(table.items(), families, collinearity["vif"].values, strict=True)
     ]
     show_table(["factor", "family", "from", "volatility", "VIF"], rows)
@@ -82,7 +83,8 @@ def key_figures(risk: xr.Dataset) -> None:
     """Print volatility, VaR and ES with 90 % intervals and Monte-Carlo errors."""
     value, periods = float(risk.attrs["value"]), int(risk.attrs["horizon"])
     form = _percent if value == 1.0 else _money
-    years = (float(risk.attrs.get("periods_per_year", 365)) / periods) ** 0.5
+    year = year_in(risk)
+    years = (year / periods) ** 0.5
     volatility, draws = risk["volatility"], risk["volatility_posterior"]
     rows = [
         _figure("volatility, annualised", volatility * years, draws * years, form),
@@ -94,7 +96,7 @@ def key_figures(risk: xr.Dataset) -> None:
             row = _figure(f"{name} {level:g}", at[key], at.get(f"{key}_posterior"), form)
             rows.append([*row, form(float(at[f"{key}_mcse"]))])
     unit = "% of value" if value == 1.0 else f"money, of {_money(value)}"
-    ahead = "1 period" if periods == 1 else f"{periods} periods"
+    ahead = the_next(periods, year)
     ahead += ", compounded" if risk.attrs.get("compounding") else ""
     heads = ["", "", "90 % interval", "MC error"]
     show_table(heads, [[*r, ""][:4] for r in rows], title=f"Risk over {ahead}, {unit}")
@@ -208,7 +210,14 @@ def coverage(scores: xr.Dataset, rejected: xr.Dataset, tests: dict[str, str]) ->
         of = [f"{int(no[t].sum())} of {int(np.isfinite(one[t]).sum())}" for t in tests]
         rows.append([str(name), f"{days:.0f}", f"{hits:.0f}", rate, *of])
     level = float(scores[s.LEVEL])
-    heads = ["model", "days", "exceedances", "% of days", *(t.removesuffix(" p") for t in tests.values())]
+    step = step_in(scores)
+    heads = [
+        "model",
+        f"{step}s",
+        "exceedances",
+        f"% of {step}s",
+        *(t.removesuffix(" p") for t in tests.values()),
+    ]
     title = (
         f"Coverage of VaR {level:g}: {100 * (1 - level):g} % is right; portfolios rejected at 5 %, after Holm"
     )

@@ -80,7 +80,7 @@ def stress(
     _check(asked)
     tree: Any = load(path)
     held = read_weights(weights, [str(a) for a in tree["observed_data"]["asset"].values], fill_zero=fill_zero)
-    past = None if history is None else panel_from_prices(history, factors=factors)
+    past = None if history is None else panel_from_prices(history, factors=factors, drop="dead")
     found = run(
         tree,
         held,

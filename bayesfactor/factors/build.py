@@ -13,13 +13,15 @@ from bayesfactor.errors import PanelError
 from bayesfactor.factors.catalogue import MARKET, SECTOR, TradedFactor, chosen
 from bayesfactor.factors.signals import Market
 from bayesfactor.factors.weights import WEIGHTINGS, earned, formation_rows, held, long_short, proportional
-from bayesfactor.panel.calendar import on_calendar
+from bayesfactor.panel.calendar import calendar_of, year_of
 from bayesfactor.panel.checks import check_prices, check_returns
+from bayesfactor.panel.choice import choice_of
 from bayesfactor.panel.construct import Groups, Table, returns_of
 from bayesfactor.panel.forms import CAPS, PRICES, VOLUME, Form
 from bayesfactor.panel.labels import groups_of
-from bayesfactor.panel.tables import to_wide
+from bayesfactor.panel.tables import to_wide, window
 from bayesfactor.panel.words import few
+from bayesfactor.periods import between
 
 __all__ = ["build_factors"]
 
@@ -36,6 +38,10 @@ def build_factors(
     weighting: str = "tercile",
     rebalance: int = 7,
     min_assets: int = 6,
+    start: object = None,
+    end: object = None,
+    assets: str | Iterable[str] | None = None,
+    drop: str | Iterable[str] | None = None,
 ) -> xr.Dataset:
     """Form traded factors: portfolios of the coins, with weights that were known the period before.
 
@@ -56,6 +62,12 @@ def build_factors(
         shorter; the market and sectors are formed each period.
     min_assets : int
         With fewer coins a long-short factor has no value; a sector needs half as many, two at least.
+    start, end : date-like or None
+        First and last moment of the result, both inclusive and a date its whole day; all earlier data are
+        still used.
+    assets, drop : str or list of str, optional
+        The coins to keep, and those to leave out, as in `bf.panel_from_prices`; "dead" stands for those
+        without any return from `start` to `end`.
 
     Returns
     -------
@@ -63,11 +75,17 @@ def build_factors(
         `factor_returns` (time, factor), fractions per period, NaN where a factor could not be formed,
         and `factor_weights` (time, factor, asset), the weights that earned them; coords `family` (factor)
         and `rotates` (factor), whether coins change sides. Give it to `bf.panel_from_prices(factors=)`.
+        `attrs["too_small"]` names the sectors that have too few coins to be a factor.
 
     Raises
     ------
     PanelError
         If a table breaks a rule, a factor's data are not given, or a factor never has enough coins.
+
+    Warns
+    -----
+    UserWarning
+        If sectors have too few coins, if capitalisations are lacking, or if dead coins are left out.
 
     Notes
     -----
@@ -84,14 +102,23 @@ def build_factors(
         n for n, v in (("market_cap", market_cap), ("volume", volume), ("sectors", sectors)) if v is not None
     }
     wanted = chosen(which, given)
-    wide = to_wide(prices, PRICES)
+    choice = choice_of(assets, drop)
+    wide = choice.of(window(to_wide(prices, PRICES), None, end, PRICES.what), "assets")
     check_prices(wide)
     if len(wide) < 2:
         msg = f"factors are made of returns, which need two periods; got {len(wide)}. Give more rows."
         raise PanelError(msg)
-    wide = on_calendar(wide, PRICES.what)
+    calendar = calendar_of(pd.DatetimeIndex(wide.index), PRICES.what)
+    wide = wide.reindex(calendar.stamps)
     returns = returns_of(wide, "simple").reindex(wide.index)
-    check_returns(returns, "simple", PRICES.what)
+    check_returns(returns, "simple", PRICES.what, year_of(calendar, None))
+    shown = between(pd.DatetimeIndex(wide.index), start, None)
+    shown[0] = False  # the first stamp has no return, whatever the weights
+    if not shown.any():
+        msg = f"factors: no return lies at or after start={start!r}; the data run to {wide.index[-1]}. Widen."
+        raise PanelError(msg)
+    alive, gone = choice.living(returns[shown])
+    wide, returns = wide[alive.columns], returns[alive.columns]
     caps, traded = (_beside(t, f, wide) for t, f in ((market_cap, CAPS), (volume, VOLUME)))
 
     values = returns.to_numpy()
@@ -109,23 +136,22 @@ def build_factors(
 
     weights: dict[str, np.ndarray] = {}
     kinds: dict[str, TradedFactor] = {}
-    left_out = ""
+    left_out, too_small = "", ""
     for factor in wanted:
         if factor.name == MARKET:
             found = {MARKET: market}
         elif factor.name == SECTOR:
             least = max(2, min_assets // 2)
-            found, left_out = _sectors(sectors, wide, size, market, each, values, least)
+            found, left_out, too_small = _sectors(sectors, wide, size, market, each, values, least)
         else:
             every = min(rebalance, data.periods(factor.days)) if factor.days else rebalance
             rows = formation_rows(stamps, every)
             found = {factor.name: _style(factor, data, rows, weighting, min_assets)}
         weights |= found
         kinds |= dict.fromkeys(found, factor)
-    dataset = _assemble(weights, kinds, values, wide)
-    return dataset.assign_attrs(
-        weighting=weighting, rebalance=rebalance, min_assets=min_assets, left_out=left_out
-    )
+    dataset = _assemble(weights, kinds, values, wide, shown)
+    notes = {"left_out": left_out, "too_small": too_small, "dropped": ", ".join((*choice.drop, *gone))}
+    return dataset.assign_attrs(weighting=weighting, rebalance=rebalance, min_assets=min_assets, **notes)
 
 
 def _check_options(weighting: str, rebalance: Any, min_assets: Any) -> None:
@@ -210,8 +236,8 @@ def _sectors(
     each: np.ndarray,
     returns: np.ndarray,
     least: int,
-) -> tuple[dict[str, np.ndarray], str]:
-    """Return each sector's weights minus the market's, and the sector left out if any."""
+) -> tuple[dict[str, np.ndarray], str, str]:
+    """Return each sector's weights minus the market's, the one left out if any, and those too small."""
     names = np.array(groups_of(sectors, [str(c) for c in prices.columns], None))
     kinds, counts = np.unique(names, return_counts=True)
     large = kinds[counts >= least]
@@ -221,6 +247,13 @@ def _sectors(
             "sectors, or leave 'sector' out of which=."
         )
         raise PanelError(msg)
+    few_coins = [f"{k} ({c})" for k, c in zip(kinds, counts, strict=True) if c < least]
+    if few_coins:
+        warnings.warn(
+            f"a sector has at least {least} coins to be a factor; too small: {few(few_coins)}. "
+            "Their coins stay in the market. Merge sectors or lower min_assets= to have them.",
+            stacklevel=3,
+        )
     left_out = ""
     if len(large) == len(kinds):
         left_out = str(kinds[np.argmax(counts)])
@@ -229,21 +262,25 @@ def _sectors(
         own = np.where(names == name, size, np.nan)
         formed = np.array([proportional(row, 2) for row in own])
         found[f"{SECTOR}:{name}"] = held(formed, each, returns) - market
-    return found, left_out
+    return found, left_out, ", ".join(str(k) for k, c in zip(kinds, counts, strict=True) if c < least)
 
 
 def _assemble(
-    weights: dict[str, np.ndarray], kinds: dict[str, TradedFactor], returns: np.ndarray, prices: pd.DataFrame
+    weights: dict[str, np.ndarray],
+    kinds: dict[str, TradedFactor],
+    returns: np.ndarray,
+    prices: pd.DataFrame,
+    shown: np.ndarray,
 ) -> xr.Dataset:
+    """Put labels on the rows that are shown."""
     names = list(weights)
     table = np.stack([weights[n] for n in names], axis=1)
     factors = np.stack([earned(weights[n], returns) for n in names], axis=1)
-    # The first stamp has no return, whatever the weights.
-    table, factors, stamps = table[1:], factors[1:], prices.index[1:]
+    table, factors, stamps = table[shown], factors[shown], prices.index[shown]
     never = [n for n, column in zip(names, factors.T, strict=True) if not np.isfinite(column).any()]
     if never:
         msg = (
-            f"a factor has enough coins on some day; never so: {few(never)}. Give more coins or a longer "
+            f"a factor has enough coins at some time; never so: {few(never)}. Give more coins or a longer "
             "history, lower min_assets=, or leave them out of which=."
         )
         raise PanelError(msg)

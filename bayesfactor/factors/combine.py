@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
-from bayesfactor.panel.calendar import to_stamp
+from bayesfactor.panel import check_panel
+from bayesfactor.panel.calendar import calendar_of
+from bayesfactor.periods import between, stamp_text
 
 __all__ = ["check_collinearity", "merge_factors", "orthogonalise", "restore_factors"]
 
@@ -61,8 +64,10 @@ def merge_factors(*factors: xr.Dataset) -> xr.Dataset:
     for each in parts[1:]:
         common = common.intersection(each.indexes[s.TIME])
     if common.empty:
-        spans = "; ".join(f"{p.indexes[s.TIME][0].date()} to {p.indexes[s.TIME][-1].date()}" for p in parts)
-        msg = f"merge_factors: the sets share days; they run {spans}, and none is common. Widen them."
+        spans = "; ".join(
+            f"{stamp_text(p.indexes[s.TIME][0])} to {stamp_text(p.indexes[s.TIME][-1])}" for p in parts
+        )
+        msg = f"merge_factors: the sets share stamps; they run {spans}, and none is common. Widen them."
         raise PanelError(msg)
     merged = xr.concat(
         [p.sel({s.TIME: common}) for p in parts],
@@ -178,7 +183,8 @@ def orthogonalise(
         msg = f"order= names each family once: {', '.join(found)}; got {got}."
         raise PanelError(msg)
     table = factors[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR)
-    known = table.sel({s.TIME: slice(None, to_stamp(until, "until"))}) if until is not None else table
+    upto = between(table.indexes[s.TIME], None, until, names=("start", "until"))
+    known = table.isel({s.TIME: np.flatnonzero(upto)})
     rows = known.values[np.isfinite(known.values).all(axis=1)]
     if len(rows) <= len(families) + 1:
         msg = f"orthogonalise needs more whole rows than factors; got {len(rows)} for {len(families)}. Widen."
@@ -239,7 +245,10 @@ def _mapped(factors: xr.Dataset, turn: np.ndarray) -> xr.Dataset:
     if s.FACTOR_WEIGHTS in factors:
         portfolio = (factors[s.FACTOR_WEIGHTS].fillna(1.0) != 0.0).any([s.TIME, s.ASSET]).values
         whole = np.array([portfolio[np.flatnonzero(row)].all() for row in turn])
-        turns = [factors[s.ROTATES].values[np.flatnonzero(row)].any() for row in turn]
+        rotates = (
+            factors[s.ROTATES].values if s.ROTATES in factors.coords else np.zeros(len(turn), dtype=bool)
+        )
+        turns = [rotates[np.flatnonzero(row)].any() for row in turn]
         out = out.assign_coords({s.ROTATES: (s.FACTOR, np.array(turns))})
     for name in {s.FACTOR_RETURNS, s.FACTOR_WEIGHTS} & set(factors.data_vars):
         before = factors[name].transpose(s.TIME, s.FACTOR, ...)
@@ -255,6 +264,7 @@ def _mapped(factors: xr.Dataset, turn: np.ndarray) -> xr.Dataset:
 
 
 def _check(factors: object) -> None:
+    """Refuse what are no factors; a panel is looked at whole."""
     if (
         not isinstance(factors, xr.Dataset)
         or s.FACTOR_RETURNS not in factors
@@ -264,4 +274,19 @@ def _check(factors: object) -> None:
             "factors are a Dataset with factor_returns (time, factor) and the coord family; got "
             f"{type(factors).__name__}. Make them with bf.build_factors or bf.driver_innovations."
         )
+        raise PanelError(msg)
+    if s.RETURNS in factors:
+        check_panel(factors)
+        return
+    stamps, names = factors.indexes.get(s.TIME), factors[s.FACTOR].values.astype(str)
+    if not isinstance(stamps, pd.DatetimeIndex) or not (stamps.is_monotonic_increasing and stamps.is_unique):
+        msg = "factors: time is increasing, unique datetimes; these are not. Sort, and keep one row of each."
+        raise PanelError(msg)
+    calendar_of(stamps, "factors")
+    if len(set(names.tolist())) < len(names):
+        msg = f"factors: names are unique; got {', '.join(names)}. Rename or drop the copies."
+        raise PanelError(msg)
+    infinite = np.isinf(factors[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR).values).any(axis=0)
+    if infinite.any():
+        msg = f"factors are finite or NaN; infinite: {', '.join(names[infinite])}. Mend or empty those rows."
         raise PanelError(msg)

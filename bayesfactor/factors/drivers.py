@@ -13,11 +13,11 @@ from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.factors.spec import Driver, read_spec
 from bayesfactor.factors.transforms import innovations, standardised
-from bayesfactor.panel.calendar import to_stamp
 from bayesfactor.panel.construct import Table
 from bayesfactor.panel.forms import DRIVERS
 from bayesfactor.panel.tables import to_wide
 from bayesfactor.panel.words import few, stamps_text
+from bayesfactor.periods import first_moment, last_moment, stamp_text
 
 __all__ = ["driver_innovations"]
 
@@ -49,7 +49,7 @@ def driver_innovations(
         `standardise` (rolling, expanding, none), `window`, `min_periods`,
         `halflife`, `winsorise`, `max_gap`. None takes those of `bf.driver_spec()` whose column is there.
     start, end : date-like or None
-        First and last day of the result; all earlier data are still used.
+        First and last day of the result, both inclusive; all earlier data are still used.
     as_of : date-like or None
         Today by default. Stamps after it are refused.
 
@@ -81,9 +81,11 @@ def driver_innovations(
     wanted = _wanted(table, spec)
     days = pd.DatetimeIndex(table.index).normalize()
     first, last = days[0], days[-1]
+    if start is not None:
+        first = first_moment(start, "start", daily=True).normalize()
     if end is not None:
-        last = to_stamp(end, "end")
-    calendar = pd.date_range(to_stamp(start, "start") if start is not None else first, last, freq="D")
+        last = last_moment(end, "end", daily=True).normalize()
+    calendar = pd.date_range(first, last, freq="D")
     if not len(calendar):
         msg = f"start= lies before end=; got {start!r} and {end!r}."
         raise PanelError(msg)
@@ -113,11 +115,12 @@ def _check_days(table: pd.DataFrame, as_of: object) -> None:
         twice = days[days.duplicated()].unique()
         msg = f"drivers: one row per day; more on {stamps_text(twice)}. Take the last value of each day."
         raise PanelError(msg)
-    today = pd.Timestamp.now("UTC").tz_localize(None) if as_of is None else to_stamp(as_of, "as_of")
+    now = pd.Timestamp.now("UTC").tz_localize(None)
+    today = now if as_of is None else last_moment(as_of, "as_of", daily=True)
     late = pd.DatetimeIndex(table.index[table.index > today])
     if len(late):
         msg = (
-            f"drivers: no stamp lies after {today.date()}; got {stamps_text(late)}. "
+            f"drivers: no stamp lies after {stamp_text(today.floor('min'))}; got {stamps_text(late)}. "
             "A value from the future cannot be known: mend the stamp or drop the row."
         )
         raise PanelError(msg)

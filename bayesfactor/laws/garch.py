@@ -354,7 +354,7 @@ class GarchLaw:
 
     def _refuse_if_moved(self) -> None:
         if self.passed is not None:
-            msg = "a law that was moved on knows its last day only; read it off the tree again."
+            msg = "a law that was moved on knows its last period only; read it off the tree again."
             raise ModelError(msg)
 
 

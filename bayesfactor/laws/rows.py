@@ -93,10 +93,10 @@ def keep_state(tree: xr.DataTree, law: Law | None = None) -> None:
 def _check_start(days: np.ndarray, fitted: np.ndarray) -> None:
     """Raise unless days start with those of the fit and rise from there."""
     if not np.array_equal(days[: len(fitted)], fitted) or not (days[1:] > days[:-1]).all():
-        got = f"{len(days)} days from {days[0]} to {days[-1]}" if len(days) else "no day"
+        got = f"{len(days)} from {days[0]} to {days[-1]}" if len(days) else "none"
         msg = (
-            "rows are given the past, so a panel starts with the days of the fit, "
-            f"{len(fitted)} from {fitted[0]} to {fitted[-1]}; got {got}. Give all days from the first on."
+            "rows are given the past, so a panel starts with those of the fit, "
+            f"{len(fitted)} from {fitted[0]} to {fitted[-1]}; got {got}. Give all from the first on."
         )
         raise PanelError(msg)
 

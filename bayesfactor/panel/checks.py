@@ -7,6 +7,7 @@ import pandas as pd
 
 from bayesfactor.errors import PanelError
 from bayesfactor.panel.words import columns_with_dates, few, stamps_text
+from bayesfactor.periods import DAYS_PER_YEAR
 
 __all__ = [
     "MIN_PERIODS",
@@ -23,17 +24,23 @@ MIN_PERIODS = 3
 ROUNDING = 1e-12
 """Returns closer to each other than this are the same number."""
 PER_CENT = 1.0
-"""A median absolute return above this (100 % a period) is a unit error."""
+"""A median absolute return above this (100 % a day; less of shorter periods, by the root of time) is a unit
+error."""
 
 
-def check_arguments(kind: str, periods_per_year: float) -> None:
+def check_arguments(kind: str, periods_per_year: float | None) -> None:
     """Refuse a kind of return or a number of periods that has no meaning."""
     if kind not in {"simple", "log"}:
         msg = f"kind is 'simple' or 'log'; got {kind!r}. Risk verbs need 'simple'."
         raise PanelError(msg)
+    if periods_per_year is None:
+        return
     number = isinstance(periods_per_year, int | float | np.number) and not isinstance(periods_per_year, bool)
     if not number or not (math.isfinite(periods_per_year) and periods_per_year > 0):
-        msg = f"periods_per_year is a positive number; got {periods_per_year!r}. Daily crypto: 365."
+        msg = (
+            f"periods_per_year is a positive number; got {periods_per_year!r}. Leave it out: the calendar "
+            "says it."
+        )
         raise PanelError(msg)
 
 
@@ -52,7 +59,9 @@ def check_prices(prices: pd.DataFrame) -> None:
         raise PanelError(msg)
 
 
-def check_returns(returns: pd.DataFrame, kind: str, source: str) -> None:
+def check_returns(
+    returns: pd.DataFrame, kind: str, source: str, periods_per_year: float = DAYS_PER_YEAR
+) -> None:
     """Refuse returns that are infinite, in per cent, or that lose everything."""
     infinite = returns.abs() == np.inf
     if infinite.any(axis=None):
@@ -61,7 +70,7 @@ def check_returns(returns: pd.DataFrame, kind: str, source: str) -> None:
     values = returns.to_numpy()
     values = values[~np.isnan(values)]
     typical = float(np.median(np.abs(values))) if values.size else 0.0
-    if typical > PER_CENT:
+    if typical > PER_CENT * min(1.0, math.sqrt(DAYS_PER_YEAR / periods_per_year)):
         msg = (
             f"returns are fractions per period (0.01 is one per cent); the median absolute return is "
             f"{typical:.3g}, which looks like per cent. Divide by 100."
@@ -89,13 +98,14 @@ def check_variation(returns: pd.DataFrame) -> None:
     if len(empty):
         msg = (
             f"every asset has at least one return in the window; none: {few(empty)}. "
-            "Drop them, or widen the window (a return needs prices in two consecutive periods)."
+            "Leave them out with drop='dead' (--drop dead), or widen the window (a return needs prices in "
+            "two consecutive periods)."
         )
         raise PanelError(msg)
     flat = (returns.count() > 1) & (returns.max() - returns.min() <= ROUNDING)
     if flat.any():
         words = few(f"{name} (always {returns[name].max():.3g})" for name in returns.columns[flat])
-        msg = f"returns vary; constant: {words}. Such an asset has no risk to model: drop it."
+        msg = f"returns vary; constant: {words}. Such an asset has no risk to model: drop it, by drop=."
         raise PanelError(msg)
 
 

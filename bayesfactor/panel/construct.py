@@ -6,14 +6,14 @@ panel's own market are known at t-1, but for the returns that turn out not to ex
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesfactor.panel.calendar import on_calendar
+from bayesfactor.panel.calendar import calendar_of, year_of
 from bayesfactor.panel.checks import (
     check_arguments,
     check_factor_values,
@@ -22,6 +22,7 @@ from bayesfactor.panel.checks import (
     check_returns,
     check_variation,
 )
+from bayesfactor.panel.choice import Choice, choice_of
 from bayesfactor.panel.contract import check_factor_span, check_span, panel_digests
 from bayesfactor.panel.labels import check_factor_names, families_of, groups_of
 from bayesfactor.panel.tables import FACTORS, PRICES, RETURNS_FORM, coord_labels, opened, to_wide, window
@@ -55,9 +56,11 @@ def panel_from_prices(
     groups: Groups | None = None,
     families: Mapping[str, str] | None = None,
     kind: str = "simple",
-    periods_per_year: float = 365,
+    periods_per_year: float | None = None,
     start: object = None,
     end: object = None,
+    assets: str | Iterable[str] | None = None,
+    drop: str | Iterable[str] | None = None,
 ) -> xr.Dataset:
     """Make a panel from prices.
 
@@ -85,10 +88,18 @@ def panel_from_prices(
         factor named market or mkt, else `other`.
     kind : {"simple", "log"}
         Kind of returns to form.
-    periods_per_year : float, default 365
-        Periods in a year, for annualisation.
+    periods_per_year : float or None
+        Periods in a year, for annualisation. None takes them from the calendar: 8760 of hours, 365 of days,
+        252 of business days, 52 of weeks, 12 of months. Another number within 1 % of that is taken too
+        (365.25), of business days one from 250 to 262; anything else contradicts the stamps and is refused.
     start, end : date-like or None
-        First and last stamp of the prices used, both inclusive; applied before anything else.
+        First and last moment of the prices used, both inclusive; applied before anything else. A date is its
+        whole day, "2024-02" the whole month, a stamp with a time of day that moment.
+    assets : str or list of str, optional
+        The assets to keep, in this order; all by default.
+    drop : str or list of str, optional
+        Assets to leave out. "dead" among them stands for all that have no return in the window: without it
+        such an asset is refused by name.
 
     Returns
     -------
@@ -114,11 +125,14 @@ def panel_from_prices(
     Frozen({'time': 4, 'asset': 2})
     """
     check_arguments(kind, periods_per_year)
-    wide = window(to_wide(prices, PRICES), start, end, PRICES.what)
+    choice = choice_of(assets, drop)
+    wide = choice.of(window(to_wide(prices, PRICES), start, end, PRICES.what), "assets")
     check_prices(wide)
-    wide = on_calendar(wide, PRICES.what)
+    calendar = calendar_of(pd.DatetimeIndex(wide.index), PRICES.what, periods_per_year)
+    year = year_of(calendar, periods_per_year)
+    wide = wide.reindex(calendar.stamps)
     returns = returns_of(wide, kind)
-    check_returns(returns, kind, PRICES.what)
+    check_returns(returns, kind, PRICES.what, year)
     own = None
     factors = opened(factors)
     if factors is None:
@@ -126,10 +140,10 @@ def panel_from_prices(
         table = market_return(returns, own)
     else:
         table = to_wide(factors, FACTORS)
-    kept, table, note = _align(returns, table)
-    dataset = _assemble(kept, table, (prices, factors), groups, families, kind, periods_per_year, note)
+    kept, table, notes = _align(returns, table, choice)
+    dataset = _assemble(kept, table, (prices, factors), groups, families, kind, year, notes)
     if own is not None:
-        weights = own.loc[kept.index].to_numpy()[:, None, :]
+        weights = own.loc[kept.index, kept.columns].to_numpy()[:, None, :]
         dataset[FACTOR_WEIGHTS] = ((TIME, FACTOR, ASSET), weights)
     elif isinstance(factors, xr.Dataset):
         dataset = _with_weights(dataset, factors)
@@ -144,9 +158,11 @@ def panel_from_returns(
     groups: Groups | None = None,
     families: Mapping[str, str] | None = None,
     kind: str = "simple",
-    periods_per_year: float = 365,
+    periods_per_year: float | None = None,
     start: object = None,
     end: object = None,
+    assets: str | Iterable[str] | None = None,
+    drop: str | Iterable[str] | None = None,
 ) -> xr.Dataset:
     """Make a panel from returns.
 
@@ -163,7 +179,9 @@ def panel_from_returns(
     kind : {"simple", "log"}
         Kind of the returns given.
     start, end : date-like or None
-        First and last stamp of the returns used, both inclusive; applied before anything else.
+        First and last moment of the returns used, as in `panel_from_prices`.
+    assets, drop : str or list of str, optional
+        As in `panel_from_prices`.
 
     Returns
     -------
@@ -179,13 +197,16 @@ def panel_from_returns(
         If a path names no file.
     """
     check_arguments(kind, periods_per_year)
-    wide = window(to_wide(returns, RETURNS_FORM), start, end, RETURNS_FORM.what)
-    wide = on_calendar(wide, RETURNS_FORM.what)
-    check_returns(wide, kind, RETURNS_FORM.what)
+    choice = choice_of(assets, drop)
+    wide = choice.of(window(to_wide(returns, RETURNS_FORM), start, end, RETURNS_FORM.what), "assets")
+    calendar = calendar_of(pd.DatetimeIndex(wide.index), RETURNS_FORM.what, periods_per_year)
+    year = year_of(calendar, periods_per_year)
+    wide = wide.reindex(calendar.stamps)
+    check_returns(wide, kind, RETURNS_FORM.what, year)
     factors = opened(factors)
     table = pd.DataFrame(index=wide.index) if factors is None else to_wide(factors, FACTORS)
-    kept, table, note = _align(wide, table)
-    dataset = _assemble(kept, table, (returns, factors), groups, families, kind, periods_per_year, note)
+    kept, table, notes = _align(wide, table, choice)
+    dataset = _assemble(kept, table, (returns, factors), groups, families, kind, year, notes)
     if isinstance(factors, xr.Dataset):
         dataset = _with_weights(dataset, factors)
     check_span(dataset)
@@ -240,8 +261,10 @@ def market_return(returns: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({MARKET: total}, index=returns.index)
 
 
-def _align(returns: pd.DataFrame, factors: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Bring factors to the panel's calendar and trim the edges that lack one."""
+def _align(
+    returns: pd.DataFrame, factors: pd.DataFrame, choice: Choice
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+    """Bring factors to the panel's calendar and trim the edges that lack one; say what went."""
     first, last = 0, len(returns)
     if factors.shape[1]:
         check_factor_names([str(c) for c in factors.columns])
@@ -253,10 +276,12 @@ def _align(returns: pd.DataFrame, factors: pd.DataFrame) -> tuple[pd.DataFrame, 
         _warn_of_trimming(factors, first, last)
     note = f"{first} rows at the start, {len(returns) - last} at the end lack a factor"
     factors, returns = factors.iloc[first:last], returns.iloc[first:last]
+    returns, gone = choice.living(returns)
     check_variation(returns)
     check_factor_values(factors)
     check_factor_span(factors)
-    return returns, factors, note
+    notes = {"trimmed": note} | ({"dropped": ", ".join((*choice.drop, *gone))} if choice.drop or gone else {})
+    return returns, factors, notes
 
 
 def _warn_of_trimming(factors: pd.DataFrame, first: int, last: int) -> None:
@@ -280,7 +305,7 @@ def _assemble(
     families: Mapping[str, str] | None,
     kind: str,
     periods_per_year: float,
-    note: str,
+    notes: dict[str, str],
 ) -> xr.Dataset:
     """Put labels on the values; nothing is computed any more but the digests."""
     assets, names = [str(c) for c in returns.columns], [str(c) for c in factors.columns]
@@ -302,12 +327,10 @@ def _assemble(
     digests = panel_digests(dataset)
     return dataset.assign_attrs(
         {
-            "periods_per_year": int(periods_per_year)
-            if periods_per_year % 1 == 0
-            else float(periods_per_year),
+            "periods_per_year": periods_per_year,
             "returns_kind": kind,
             "schema_version": SCHEMA_VERSION,
             **digests,
-            "trimmed": note,
+            **notes,
         }
     )

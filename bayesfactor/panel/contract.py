@@ -8,8 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor.errors import PanelError
-from bayesfactor.panel.calendar import calendar_of
-from bayesfactor.panel.checks import check_arguments
+from bayesfactor.panel.calendar import calendar_of, year_of
+from bayesfactor.panel.checks import check_arguments, check_returns
 from bayesfactor.panel.words import few
 from bayesfactor.schema import (
     ASSET,
@@ -45,8 +45,9 @@ ALLOWED = {FACTOR_WEIGHTS: (TIME, FACTOR, ASSET), RETURNS_UNIT: (), FACTOR_UNIT:
 def check_panel(panel: xr.Dataset) -> None:
     """Raise unless `panel` is a well-formed panel.
 
-    Names, dims, labels, attributes, a regular calendar and finite factors are checked. An asset with
-    no return at all is allowed: it occurs in backtest windows.
+    Names, dims, labels, attributes, a regular calendar whose year is that of the attributes, and values are
+    checked: returns that are fractions and lose less than everything, finite factors. An asset with no
+    return at all is allowed: it occurs in backtest windows. Every verb that takes a panel looks at all of it.
 
     Parameters
     ----------
@@ -110,19 +111,22 @@ def _check_labels(panel: xr.Dataset) -> None:
     if not isinstance(stamps, pd.DatetimeIndex) or not (stamps.is_monotonic_increasing and stamps.is_unique):
         msg = f"time is increasing, unique datetimes; got {stamps.dtype}: {few(stamps[:2])}. Sort. {REMEDY}"
         raise PanelError(msg)
-    grid = calendar_of(stamps, "panel")
-    if len(grid) != len(stamps):
+    year = panel.attrs["periods_per_year"]
+    calendar = calendar_of(stamps, "panel", year)
+    absent = len(calendar.stamps) - len(stamps)
+    if absent:
         msg = (
-            f"time is a regular calendar; {len(grid) - len(stamps)} stamps are absent. "
+            f"time is a regular calendar; {absent} stamps are absent. "
             "Keep rows without returns as NaN; cut a window with slices only."
         )
         raise PanelError(msg)
+    year_of(calendar, year)
 
 
 def _check_values(panel: xr.Dataset) -> None:
-    if np.isinf(panel[RETURNS].to_numpy()).any():
-        msg = f"returns are finite or NaN; got infinite ones. {REMEDY}"
-        raise PanelError(msg)
+    kind, year = panel.attrs["returns_kind"], panel.attrs["periods_per_year"]
+    table = pd.DataFrame(panel[RETURNS].to_numpy(), panel.indexes[TIME], panel[ASSET].to_numpy())
+    check_returns(table, kind, RETURNS, year)
     finite = np.isfinite(panel[FACTOR_RETURNS].to_numpy()).all(axis=0)
     if not finite.all():
         names = few(panel[FACTOR].to_numpy()[~finite])

@@ -14,13 +14,14 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor.errors import MissingFileError, PanelError
-from bayesfactor.panel.calendar import to_stamp, to_stamps
+from bayesfactor.panel.calendar import to_stamps
 from bayesfactor.panel.columns import numbers_among, read_columns
 from bayesfactor.panel.dates import date_columns, dates_of
 from bayesfactor.panel.fields import refuse_fields_of_one_coin, refuse_no_header, value_among
 from bayesfactor.panel.forms import FACTORS, PRICES, RETURNS_FORM, Form
 from bayesfactor.panel.levels import one_level
 from bayesfactor.panel.words import few, stamps_text
+from bayesfactor.periods import between
 from bayesfactor.schema import ASSET, FACTOR, TIME
 from bayesfactor.tables import Given, clean_names, given, named, plain
 from bayesfactor.tables.given import without_counters
@@ -67,13 +68,9 @@ def to_wide(data: object, form: Form) -> pd.DataFrame:
 
 
 def window(wide: pd.DataFrame, start: object, end: object, what: str) -> pd.DataFrame:
-    """Return the rows from `start` to `end`, both inclusive; None leaves a side open."""
+    """Return the rows from `start` to `end`, both inclusive and a date its whole day; None is open."""
     stamps = pd.DatetimeIndex(wide.index)
-    keep = np.ones(len(wide), dtype=bool)
-    if start is not None:
-        keep &= stamps >= to_stamp(start, "start")
-    if end is not None:
-        keep &= stamps <= to_stamp(end, "end")
+    keep = between(stamps, start, end)
     if len(wide) and not keep.any():
         msg = (
             f"{what}: no row lies between start={start!r} and end={end!r}; the data run from "

@@ -37,8 +37,8 @@ def var_pictures(data: xr.Dataset, found: Contest, level: float) -> list[Picture
             plot_backtest(data, name, found.shown, level=level, ax=figure.subplots())
 
         alt = (
-            f"Daily returns of {name}, the value at risk {w.plain_percent(level)} of "
-            f"{' and '.join(found.shown)}, and the days on which the loss exceeded it."
+            f"Returns of {name} by {found.step}, the value at risk {w.plain_percent(level)} of "
+            f"{' and '.join(found.shown)}, and the {found.step}s on which the loss exceeded it."
         )
         pictures.append(drawn(draw, (_WIDE, 3.1), f"var{i}", alt))
     return pictures
@@ -59,7 +59,7 @@ def race_picture(data: xr.Dataset, found: Contest, position: int) -> Picture | N
         axes.margins(x=0.01)
         _open(axes)
 
-    alt = f"Loss of {found.reference} less that of {found.challenger}, added up over the days."
+    alt = f"Loss of {found.reference} less that of {found.challenger}, added up over the {found.step}s."
     return drawn(draw, (_WIDE, 2.5), "race", alt)
 
 

@@ -98,7 +98,11 @@ def coverage_grids(scores: xr.Dataset, found: Contest, level: float) -> tuple[Gr
             Cell(w.percent(float(one["hit_rate"]))),
         ]
 
-    heads = ("Days", "Exceedances", f"Hit rate, to hold against {w.plain_percent(expected)}")
+    heads = (
+        f"{found.step.capitalize()}s",
+        "Exceedances",
+        f"Hit rate, to hold against {w.plain_percent(expected)}",
+    )
     return summary, _details(
         "Coverage by portfolio and model", scores, rejected, COVERAGE_TESTS, heads, of_cell
     )

@@ -24,7 +24,7 @@ __all__ = ["cards", "facts", "headline", "power", "sampling_banner", "span", "ve
 def headline(found: Contest) -> str:
     """Return the result as one line."""
     if not found.ranked:
-        return "The models cannot be ranked on these days"
+        return f"The models cannot be ranked on these {found.step}s"
     against = f"the baseline {found.reference}" if found.is_baseline else found.reference
     if found.challenger is None:
         return f"{found.leader}, with nothing to hold it against"
@@ -32,19 +32,19 @@ def headline(found: Contest) -> str:
         return f"No model forecasts tail risk better than {against}"
     if found.convincing:
         return f"{found.leader} forecasts tail risk better than {against}"
-    return f"{found.leader} is ahead, but these days do not tell it from {against}"
+    return f"{found.leader} is ahead, but these {found.step}s do not tell it from {against}"
 
 
 def verdict(found: Contest, level: float) -> str:
     """Return what the headline rests on, in two sentences or three."""
     if not found.ranked:
         return (
-            "There are fewer than 20 days on which every model has a forecast of every portfolio. The tables "
-            "below say what can be said of each portfolio."
+            f"There are fewer than 20 {found.step}s on which every model has a forecast of every portfolio. "
+            "The tables below say what can be said of each portfolio."
         )
     lowest = (
-        f"Over {w.count(found.days, 'day')} and {w.count(found.portfolios, 'portfolio')}, {found.leader} has "
-        f"the lowest mean loss (FZ0, which judges value at risk and expected shortfall "
+        f"Over {w.count(found.days, found.step)} and {w.count(found.portfolios, 'portfolio')}, "
+        f"{found.leader} has the lowest mean loss (FZ0, which judges value at risk and expected shortfall "
         f"{w.plain_percent(level)} together): {w.number(found.losses[found.leader])}."
     )
     if found.challenger is None:
@@ -59,10 +59,11 @@ def verdict(found: Contest, level: float) -> str:
         return f"{lowest}{gap}: more than chance."
     if found.significant:
         return (
-            f"{lowest}{gap}, but on so few days {found.expected:.1f} exceedances of a portfolio are to be "
-            "expected: forecasts that are too low look good until losses come. These days do not tell."
+            f"{lowest}{gap}, but on so few {found.step}s {found.expected:.1f} exceedances of a portfolio are "
+            "to be expected: forecasts that are too low look good until losses come. "
+            f"These {found.step}s do not tell."
         )
-    return f"{lowest}{gap}: these days do not tell the two apart."
+    return f"{lowest}{gap}: these {found.step}s do not tell the two apart."
 
 
 def sampling_banner(fits: list[Sampling]) -> Banner | None:
@@ -102,7 +103,7 @@ def _difference(found: Contest) -> Card:
     lines = (
         f"p {_equals(found.p)} (Diebold-Mariano)",
         f"p {_equals(found.bootstrap_p)} (block bootstrap)",
-        f"over {w.count(found.days, 'day')}, mean of {w.count(found.portfolios, 'portfolio')}",
+        f"over {w.count(found.days, found.step)}, mean of {w.count(found.portfolios, 'portfolio')}",
     )
     return Card(f"{found.challenger} less {found.reference}", f"{plus}{w.number(found.difference)}", lines)
 
@@ -119,7 +120,7 @@ def _card(
     seen = np.isfinite(one["hits"].values)
     days = float(one["days"].values[seen].sum())
     rate = float(one["hits"].sum()) / days if days else np.nan
-    lines = [f"VaR exceeded on {w.percent(rate)} of days; {w.plain_percent(1.0 - level)} is right"]
+    lines = [f"VaR exceeded on {w.percent(rate)} of {found.step}s; {w.plain_percent(1.0 - level)} is right"]
     for name, tests, no in (
         ("coverage", COVERAGE_TESTS, coverage),
         ("shortfall", SHORTFALL_TESTS, shortfall),
@@ -157,13 +158,13 @@ def facts(backtest: xr.Dataset, scores: xr.Dataset, found: Contest) -> list[tupl
     counted = f"{min(every):,}" if len(every) == 1 else f"{min(every):,} to {max(every):,}, by portfolio"
     counted += "" if every == {found.days} else f"; {found.days:,} for the mean"
     rows: list[tuple[str, str]] = [
-        ("Days forecast", f"{first} to {last}, {backtest.sizes[s.TIME]:,}"),
-        ("Days that count", counted),
+        (f"{found.step.capitalize()}s forecast", f"{first} to {last}, {backtest.sizes[s.TIME]:,}"),
+        (f"{found.step.capitalize()}s that count", counted),
         ("Models", ", ".join(names[~is_baseline])),
         ("Baselines", ", ".join(names[is_baseline])),
         ("Portfolios", _few(backtest[PORTFOLIO].values.astype(str))),
-        ("Window of a fit", _window(a)),
-        ("Refitted", f"every {w.count(int(a['refit_every']), 'day')}" if "refit_every" in a else ""),
+        ("Window of a fit", _window(a, found.step)),
+        ("Refitted", f"every {w.count(int(a['refit_every']), found.step)}" if "refit_every" in a else ""),
         ("Draws of a fit", _draws(a)),
         ("Random seed", str(a.get("random_seed", ""))),
     ]
@@ -175,11 +176,11 @@ def _few(names: np.ndarray) -> str:
     return f"{len(names)}: {', '.join(names[:8])}{f' and {more} more' if more > 0 else ''}"
 
 
-def _window(attrs: dict[Any, Any]) -> str:
+def _window(attrs: dict[Any, Any], step: str) -> str:
     if "window" not in attrs:
         return ""
-    days = w.count(int(attrs["window"]), "day")
-    return f"all days before it, {days} at least" if attrs.get("expanding") else f"the {days} before it"
+    seen = w.count(int(attrs["window"]), step)
+    return f"all {step}s before it, {seen} at least" if attrs.get("expanding") else f"the {seen} before it"
 
 
 def _draws(attrs: dict[Any, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import xarray as xr
 
+from bayesfactor.periods import step_in
 from bayesfactor.scoring import compare_mean_loss, holm
 from bayesfactor.scoring.contract import MODEL, PORTFOLIO
 
@@ -46,7 +47,7 @@ class Contest:
     `leader` has the lowest mean loss of all. `challenger` is the leader, or the best other model where
     the leader is `reference` itself; None where there is no other. `difference` and its p-values are those of
     the challenger against the reference. `losses` holds a NaN for a model without a loss; `expected` is how
-    many exceedances a right model has of a portfolio.
+    many exceedances a right model has of a portfolio; `step` is what one period is called.
     """
 
     losses: dict[str, float]
@@ -60,6 +61,7 @@ class Contest:
     bootstrap_p: float
     is_baseline: bool
     expected: float
+    step: str = "day"
 
     @property
     def ranked(self) -> bool:
@@ -105,6 +107,7 @@ def contest(backtest: xr.Dataset, level: float, reference: str | None = None) ->
         bootstrap_p=float(row["bootstrap_p"]),
         is_baseline=kinds[reference] == _BASELINE,
         expected=int(table["days"]) * (1.0 - level),
+        step=step_in(backtest),
     )
 
 

@@ -11,8 +11,10 @@ from scipy import stats
 
 from bayesfactor import schema as s
 from bayesfactor.laws.blocks import thinned
+from bayesfactor.periods import step_in
 from bayesfactor.plots import PALETTE
 from bayesfactor.plots.frame import date_axis, ink
+from bayesfactor.report import words as w
 from bayesfactor.report.figures import Picture, drawn
 
 __all__ = ["pareto_picture", "pit_picture", "rank_picture"]
@@ -112,7 +114,7 @@ def pit_picture(diagnosis: xr.Dataset) -> Picture | None:
 
     alt = (
         f"Distribution of {len(pit)} leave-one-out probabilities less the uniform's. The band is what as "
-        "many independent returns as there are days would do."
+        f"many independent returns as there are {step_in(diagnosis)}s would do."
     )
     return drawn(draw, (5.0, 2.6), "loopit", alt)
 
@@ -136,8 +138,8 @@ def pareto_picture(diagnosis: xr.Dataset) -> Picture | None:
         axes.spines[["top", "right"]].set_visible(False)
 
     alt = (
-        f"Pareto k of the {k.size} days of the window; {int((k > _GOOD_K).sum())} lie above the dashed line "
-        f"at {_GOOD_K}."
+        f"Pareto k of the {w.count(k.size, step_in(diagnosis))} of the window; {int((k > _GOOD_K).sum())} "
+        f"lie above the dashed line at {_GOOD_K}."
     )
     return drawn(draw, (5.6, 2.6), "pareto", alt)
 

@@ -10,6 +10,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.forecast import Predictions
 from bayesfactor.laws.blocks import thinned
+from bayesfactor.periods import year_in
 from bayesfactor.plots import Breakdown, breakdown
 from bayesfactor.plots.breakdown import By
 from bayesfactor.report import words as w
@@ -143,7 +144,7 @@ def active_section(active: Active, level: float, value: float | None) -> Section
 
 
 def _cards(active: Active, risk: xr.Dataset, level: float, value: float | None) -> Cards:
-    horizon, per_year = int(risk.attrs.get("horizon", 1)), float(risk.attrs.get("periods_per_year", 365))
+    horizon, per_year = int(risk.attrs.get("horizon", 1)), year_in(risk)
     scale, over = (per_year / horizon) ** 0.5, w.per_horizon(horizon, per_year)
     te, draws = float(risk["volatility"]) * scale, risk["volatility_posterior"].values.ravel() * scale
     share = 0.5 * float(np.abs(active.weights).sum())
@@ -178,7 +179,7 @@ def _cards(active: Active, risk: xr.Dataset, level: float, value: float | None) 
 
 
 def _table(active: Active, risk: xr.Dataset, by: By, corner: str, title: str, plural: str) -> Table:
-    scale = (float(risk.attrs.get("periods_per_year", 365)) / int(risk.attrs.get("horizon", 1))) ** 0.5
+    scale = (year_in(risk) / int(risk.attrs.get("horizon", 1))) ** 0.5
     parts = breakdown(risk, measure="volatility", by=by)
     order = parts.ordered()
     parts = parts.take(order)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesfactor.periods import step_in
 from bayesfactor.report import words as w
 from bayesfactor.report.content import Block, Drawing, Facts, Row, Section, Table, Words, cells
 from bayesfactor.report.figures_diagnostics import pareto_picture, pit_picture, rank_picture
@@ -45,7 +46,10 @@ def worst_numbers(diagnosis: xr.Dataset) -> list[tuple[str, str]]:
         ("Divergences", f"{divergences} ({w.percent(share)} of draws)"),
         ("Smallest E-BFMI", w.number(float(np.nanmin([*energies, np.inf])), 2)),
         ("Draws at the largest tree depth", w.percent(last("tree_depth_saturated", largest=True))),
-        ("Days with Pareto k above 0.7", f"{int((k > _GOOD_K).sum())} of {k.size}" if k.size else ""),
+        (
+            f"{step_in(diagnosis).capitalize()}s with Pareto k above 0.7",
+            f"{int((k > _GOOD_K).sum())} of {k.size}" if k.size else "",
+        ),
     ]
     return [(name, text) for name, text in facts if text and text != w.NONE]
 
@@ -73,13 +77,14 @@ def diagnostics_section(tree: xr.DataTree, diagnosis: xr.Dataset) -> Section | N
     if pit is not None:
         note = (
             "Is each return as probable as the model thinks, when it has not seen it? A line inside the band "
-            "is calibrated; a rise at the left means more bad days than foreseen."
+            f"is calibrated; a rise at the left means more bad {step_in(diagnosis)}s than foreseen."
         )
         blocks.append(Drawing("Leave-one-out probabilities", pit, "Calibration", note))
     pareto = pareto_picture(diagnosis)
     if pareto is not None:
-        note = "Days above the line sway the posterior more than leave-one-out weights can undo."
-        blocks.append(Drawing("Pareto k", pareto, "Influence of single days", note))
+        step = step_in(diagnosis)
+        note = f"{step.capitalize()}s above the line sway it more than leave-one-out weights can undo."
+        blocks.append(Drawing("Pareto k", pareto, f"Influence of single {step}s", note))
     return Section("diagnostics", "Appendix: diagnostics", tuple(blocks), "Diagnostics")
 
 

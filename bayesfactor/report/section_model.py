@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.periods import year_in
 from bayesfactor.report import words as w
 from bayesfactor.report.content import Banner, Block, Facts, Folded, Listing, Section, Words
 from bayesfactor.report.tables_contributions import held_weights
@@ -43,7 +44,7 @@ def _lines(text: Any) -> tuple[str, ...]:
 
 def years_of(tree: xr.DataTree) -> float:
     """Return the periods of a year."""
-    return float(tree[s.OBSERVED_DATA].attrs.get("periods_per_year", 365))
+    return year_in(tree[s.OBSERVED_DATA])
 
 
 def cadence_of(tree: xr.DataTree) -> str:

@@ -12,6 +12,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.compare import compare
 from bayesfactor.errors import BayesFactorError, RiskError
+from bayesfactor.periods import year_in
 from bayesfactor.plots import breakdown
 from bayesfactor.plots.breakdown import By, measure_name
 from bayesfactor.report import words as w
@@ -31,7 +32,14 @@ from bayesfactor.report.content import (
 from bayesfactor.report.page import Subject, loadings_section, script, written
 from bayesfactor.report.section_backtest import backtest_section
 from bayesfactor.report.section_diagnostics import worst_numbers
-from bayesfactor.report.section_model import banners, model_facts, stamps, versions_section, years_of
+from bayesfactor.report.section_model import (
+    banners,
+    cadence_of,
+    model_facts,
+    stamps,
+    versions_section,
+    years_of,
+)
 from bayesfactor.report.tables_contributions import plain_name
 
 __all__ = ["side_by_side"]
@@ -165,13 +173,14 @@ def _scores(subjects: Mapping[str, Subject]) -> Section:
     except BayesFactorError as error:
         text = f"These fits cannot be ranked by leave-one-out scores: {error}"
         return Section("ranking", title, (Words(text),), short)
-    given = {"factors": "its factors", "past": "the days before and its factors"}.get(
+    step = cadence_of(next(iter(subjects.values())).tree)
+    given = {"factors": "its factors", "past": f"the {step}s before and its factors"}.get(
         str(table.attrs.get("given")), "nothing"
     )
     words = (
-        f"Expected log density of a day left out, given {given}, in nats over "
-        f"{table.attrs['n_observations']} days: larger is better. A difference of less than about two of its "
-        "standard errors tells little. The weight is what stacking gives the model in a mixture."
+        f"Expected log density of a {step} left out, given {given}, in nats over "
+        f"{table.attrs['n_observations']} {step}s: larger is better. A difference of less than about two of "
+        "its standard errors tells little. The weight is what stacking gives the model in a mixture."
     )
     rows = tuple(Row(str(name), _score_cells(record)) for name, record in table.iterrows())
     heads = ("Model", "ELPD", "Error", "Behind the best", "Its error", "Weight", "Caution")
@@ -193,7 +202,7 @@ def _figures(subjects: Mapping[str, Subject], value: float | None) -> Table:
     first = next(iter(subjects.values())).risk
     names = list(subjects)
     horizon = int(first.attrs.get("horizon", 1))
-    scale = (float(first.attrs.get("periods_per_year", 365)) / horizon) ** 0.5
+    scale = (year_in(first) / horizon) ** 0.5
     lines: list[tuple[str, str, int | None, float]] = [("Volatility, annualised", "volatility", None, scale)]
     for key, name in (("var", "Value at risk"), ("es", "Expected shortfall")):
         lines += [

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.periods import year_in
 from bayesfactor.plots import Breakdown, breakdown
 from bayesfactor.plots.breakdown import By, measure_name
 from bayesfactor.report import words as w
@@ -76,7 +77,7 @@ def weight_head(risk: xr.Dataset) -> str:
 
 def key_figures(risk: xr.Dataset, value: float | None) -> Cards:
     """Return volatility, VaR and ES with intervals and Monte-Carlo errors; `risk` in fractions."""
-    horizon, per_year = int(risk.attrs.get("horizon", 1)), float(risk.attrs.get("periods_per_year", 365))
+    horizon, per_year = int(risk.attrs.get("horizon", 1)), year_in(risk)
     over = w.per_horizon(horizon, per_year)
     cards, records = [], []
     for volatility, scale, key, name in (

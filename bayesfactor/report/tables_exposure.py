@@ -6,6 +6,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.forecast import Predictions
+from bayesfactor.periods import year_in
 from bayesfactor.plots import Breakdown, breakdown
 from bayesfactor.plots.breakdown import By
 from bayesfactor.report import words as w
@@ -45,7 +46,7 @@ def exposure_tables(found: Predictions, risk: xr.Dataset, weights: np.ndarray) -
 
 
 def _annual(risk: xr.Dataset) -> float:
-    return float((float(risk.attrs.get("periods_per_year", 365)) / int(risk.attrs.get("horizon", 1))) ** 0.5)
+    return float((year_in(risk) / int(risk.attrs.get("horizon", 1))) ** 0.5)
 
 
 def _table(risk: xr.Dataset, by: By, alone: Alone, title: str, exposed: str, note: str) -> Table:

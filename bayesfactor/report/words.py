@@ -3,6 +3,8 @@
 import math
 from typing import Final
 
+from bayesfactor.periods import step_of, the_next
+
 __all__ = [
     "cadence",
     "chance",
@@ -22,7 +24,6 @@ NONE: Final = "n/a"
 INFINITE: Final = "infinite"
 _MINUS: Final = "\N{MINUS SIGN}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
-_CADENCE: Final = {365: "day", 365.25: "day", 252: "trading day", 52: "week", 12: "month", 8760: "hour"}
 
 
 def _signed(text: str) -> str:
@@ -95,10 +96,9 @@ def count(n: float, singular: str, plural: str | None = None) -> str:
 
 def cadence(periods_per_year: float) -> str:
     """Return what one period is called."""
-    return _CADENCE.get(periods_per_year, "period")
+    return step_of(periods_per_year).name
 
 
 def per_horizon(horizon: int, periods_per_year: float) -> str:
     """Return `the next day` or `the next 10 days`."""
-    name = cadence(periods_per_year)
-    return f"the next {name}" if horizon == 1 else f"the next {count(horizon, name)}"
+    return the_next(horizon, periods_per_year)

@@ -13,8 +13,8 @@ from bayesfactor import schema as s
 from bayesfactor.errors import NumericalError, RiskError, WeightsError
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
+from bayesfactor.periods import days_in_period, year_in
 from bayesfactor.positions import Positions
-from bayesfactor.positions.black import DAYS_PER_YEAR
 from bayesfactor.risk.checks import check_paths, checked_levels, checked_value
 from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.conditional import ConditionalTails
@@ -150,7 +150,7 @@ def decompose_risk(
     w = _weights(weights, labels, positions)
     book: Book = (BuyAndHold if compounding else Book)(found.moments, np.ascontiguousarray(w[labels.order]))
     if positions is not None:
-        days = DAYS_PER_YEAR / float(tree.attrs.get("periods_per_year", DAYS_PER_YEAR))
+        days = days_in_period(year_in(tree))
         held = {"value": value, "kappa": kappa, "period_days": days, "repricing": repricing}
         book = position_book(found.moments, book.weights, positions, labels, **held)
     volatility, volatility_parts = book.volatility()

@@ -214,7 +214,7 @@ def compare_mean_loss(
     n = len(loss)
     length = int(np.ceil(np.sqrt(n))) if block is None else block
     if n and not 1 <= length <= n:
-        msg = f"block is between 1 and the number of days, {n}; got {block}. Leave it out for its default."
+        msg = f"block is between 1 and the number of periods, {n}; got {block}. Leave it out for its default."
         raise RiskError(msg)
     found = _compare(loss, first, length, replications, random_seed)
     variables = {name: (MODEL, values) for name, values in found.items()}

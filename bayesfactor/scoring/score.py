@@ -148,6 +148,7 @@ def score_backtest(
         "reference": str(data[MODEL].values[first]),
         "confidence": np.nan if confidence is None else confidence,
         **random,
+        **{k: backtest.attrs[k] for k in ("periods_per_year",) if k in backtest.attrs},
     }
     return scores
 

@@ -10,6 +10,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import RiskError, unknown_names
 from bayesfactor.forecast import Labels, Predictions
 from bayesfactor.panel import check_panel
+from bayesfactor.periods import between, stamp_text
 from bayesfactor.stress.scenarios import Episode
 
 __all__ = ["Days", "days_of", "latent_scores"]
@@ -81,16 +82,17 @@ def days_of(
 
 
 def _inside(episode: Episode, name: str, stamps: pd.DatetimeIndex, whose: str) -> np.ndarray:
-    first, last = episode.days
-    until = last + pd.Timedelta(days=1) if last == last.normalize() else last + pd.Timedelta(1)
-    inside = (stamps >= first) & (stamps < until)
-    if not len(stamps) or first < stamps[0] or last > stamps[-1] or not inside.any():
-        runs = f"from {stamps[0].date()} to {stamps[-1].date()}" if len(stamps) else "nowhere"
-        covered = len(stamps) > 0 and stamps[0] <= first <= last <= stamps[-1]
+    first, last = episode.span
+    inside = between(stamps, first, last)
+    # A stamp stands for its period: the last of hours before midnight ends its day.
+    step = pd.Timedelta(np.median(np.diff(stamps.asi8)) if len(stamps) > 1 else 0, unit="ns")
+    covered = len(stamps) > 0 and stamps[0] - step < first and last < stamps[-1] + step
+    if not covered or not inside.any():
+        runs = f"from {stamp_text(stamps[0])} to {stamp_text(stamps[-1])}" if len(stamps) else "nowhere"
         what = "no period ends in it" if covered else f"data run {runs}"
         msg = (
             f"{name}: {whose} must cover the episode, {first.date()} to {last.date()}; {what}. "
-            "Give history=, a panel of bf.panel_from_prices over those days with the model's factors."
+            "Give history=, a panel of bf.panel_from_prices over that time with the model's factors."
         )
         raise RiskError(msg)
     return np.flatnonzero(inside)

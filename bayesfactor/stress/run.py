@@ -14,8 +14,8 @@ from bayesfactor.errors import RiskError
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws import Moments
 from bayesfactor.laws.blocks import Seed, root_entropy, thinned
+from bayesfactor.periods import days_in_period, year_in
 from bayesfactor.positions import Positions
-from bayesfactor.positions.black import DAYS_PER_YEAR
 from bayesfactor.risk.checks import check_paths, checked_levels, checked_value
 from bayesfactor.risk.labelled import components, fit_attrs, value_attrs
 from bayesfactor.risk.nonlinear import PositionBook, position_book
@@ -153,7 +153,7 @@ def stress(
     ask = Ask(tree, ahead, spot, history, float(value), labels)
     book: Book | None = None
     if positions is not None:
-        days = DAYS_PER_YEAR / float(tree.attrs.get("periods_per_year", DAYS_PER_YEAR))
+        days = days_in_period(year_in(tree))
         held = {"value": float(value), "kappa": kappa, "period_days": days, "repricing": repricing}
         book = lambda moments: position_book(moments, spot, positions, labels, **held)  # noqa: E731
         straight = book(near.moments)

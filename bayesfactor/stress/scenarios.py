@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesfactor.errors import PanelError, RiskError, unknown_names
-from bayesfactor.panel.calendar import to_stamp
+from bayesfactor.periods import first_moment, last_moment
 from bayesfactor.stress.catalogue import episodes
 
 __all__ = ["KINDS", "Episode", "FactorShock", "Liquidation", "RegimeShift", "ReverseStress", "Scenario"]
@@ -29,7 +29,7 @@ class Episode:
     name : str, optional
         One of `bf.list_episodes()`. Either the name or both dates.
     start, end : date-like, optional
-        First and last day, both inclusive.
+        First and last day, both inclusive; or moments, such as 2020-03-12 10:00.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class Episode:
             have = ", ".join(episodes())
             msg = (
                 f"unknown episode {unknown_names([self.name], episodes())}. Shipped are: {have}. "
-                "For other days give Episode(start=, end=)."
+                "For other times give Episode(start=, end=)."
             )
             raise RiskError(msg)
         first, last = self.days
@@ -70,10 +70,19 @@ class Episode:
 
     @property
     def days(self) -> tuple[pd.Timestamp, pd.Timestamp]:
-        """First and last stamp."""
+        """First and last day; or moments, where they were given as such."""
+        first, last = self.span
+        whole = last + pd.Timedelta(1, unit="ns") == last.normalize() + pd.Timedelta(days=1)
+        return first, last.normalize() if whole else last
+
+    @property
+    def span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """First and last moment: an episode has all of its last day."""
         found = episodes()[self.name] if self.name is not None else {"start": self.start, "end": self.end}
         try:
-            return to_stamp(found["start"], "start"), to_stamp(found["end"], "end")
+            return first_moment(found["start"], "start", daily=True), last_moment(
+                found["end"], "end", daily=True
+            )
         except (PanelError, TypeError) as error:
             msg = f"an episode has the dates start= and end=; {error}"
             raise RiskError(msg) from error
