@@ -129,7 +129,7 @@ def test_a_step_is_found_again_from_its_year(unit: str, n: int):
 def test_numbers_since_1970_are_refused_with_the_line_that_reads_them(unit: str, size: int):
     prices = walk(pd.date_range("2024-01-01", periods=20))
     numbers = np.array([int(t.timestamp()) * size for t in prices.index])
-    for labels in (pd.Index(numbers), pd.Index(numbers.astype(str)), pd.Index(numbers.astype(float))):
+    for labels in (pd.Index(numbers), pd.Index(numbers.astype(str))):
         with pytest.raises(PanelError, match=rf"counts since 1970.*unit='{unit}'"):
             bf.panel_from_prices(prices.set_axis(labels))
     read = prices.set_axis(pd.to_datetime(numbers, unit=unit))

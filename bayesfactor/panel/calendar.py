@@ -44,7 +44,7 @@ def to_stamps(values: pd.Index, what: str) -> pd.DatetimeIndex:
         msg = (
             f"{what}: dates are stamps or ISO 8601 text; got labels of type {inferred} ({few(values[:3])}). "
             "Give a DatetimeIndex or a column named date, time, timestamp or datetime; "
-            "turn numbers into dates with pd.to_datetime(..., unit=...)."
+            "turn numbers into dates with pd.to_datetime(..., unit='ms'), or format='%Y%m%d' of 20240131."
         )
         raise PanelError(msg)
     if isinstance(values, pd.PeriodIndex):

@@ -65,7 +65,8 @@ def check_returns(
     """Refuse returns that are infinite, in per cent, or that lose everything."""
     infinite = returns.abs() == np.inf
     if infinite.any(axis=None):
-        msg = f"returns are finite; infinite: {columns_with_dates(infinite)}. Mend or empty those {source}."
+        named = columns_with_dates(infinite)
+        msg = f"returns are finite or NaN; infinite: {named}. Mend or empty those {source}."
         raise PanelError(msg)
     values = returns.to_numpy()
     values = values[~np.isnan(values)]
