@@ -61,6 +61,7 @@ from .risk import decompose_risk as decompose_risk
 from .risk import incremental_risk as incremental_risk
 from .scoring import compare_mean_loss as compare_mean_loss
 from .scoring import score_backtest as score_backtest
+from .select import select_assets as select_assets
 from .sensitivity import prior_sensitivity as prior_sensitivity
 from .simulate import simulate_panel as simulate_panel
 from .stress import Episode as Episode

@@ -13,6 +13,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import block_rng, run_blocks, thinned
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.psis import psis_weights
 
 __all__ = ["STATISTICS", "judge_adequacy", "predictive_checks"]
@@ -67,6 +68,7 @@ def predictive_checks(tree: xr.DataTree) -> xr.Dataset:
        uniformity and its applications. Statistics and Computing 32.
     """
     s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="diagnose")
+    tree = whole_fit(tree)
     return xr.merge([_tails(tree), _loo_pit(tree)], join="exact", compat="no_conflicts")
 
 

@@ -16,6 +16,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import CompareError, unknown_names
 from bayesfactor.laws import law_class, law_of
 from bayesfactor.laws.blocks import run_blocks, slices, thinned
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.psis import MIN_DRAWS, Loo, good_k, psis_loo, relative_efficiency
 
 __all__ = ["compare"]
@@ -90,6 +91,7 @@ def compare(
     """
     _check_options(by, given, method)
     given = _check_alike(trees, given, by)
+    trees = {name: whole_fit(tree) for name, tree in trees.items()}
     errors: dict[str, float] = {}
     draws = {n: _n_draws(t) for n, t in trees.items()}
     if by == "observation":

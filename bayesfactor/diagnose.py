@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.adequacy import judge_adequacy, predictive_checks
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.periods import step_in, year_in
 from bayesfactor.psis import psis_loo, relative_efficiency
 
@@ -88,7 +89,8 @@ def diagnose(tree: xr.DataTree, *, check_adequacy: bool = True) -> xr.Dataset:
     .. [3] Vehtari, A. et al. (2024). Pareto smoothed importance sampling. JMLR 25(72).
     """
     needed = (s.POSTERIOR, s.SAMPLE_STATS, s.LOG_LIKELIHOOD, s.OBSERVED_DATA, s.CONSTANT_DATA)
-    s.check_tree(tree, *needed, verb="diagnose")
+    s.check_tree(tree, *needed, verb="diagnose", nan=True)
+    tree = whole_fit(tree)
     parameters = _parameters(tree[s.POSTERIOR].to_dataset())
     data = xr.merge([_convergence(parameters), _sampler(tree), _pareto_k(tree)], join="exact")
     found = _judge(data, tree, parameters)

@@ -12,6 +12,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import CompareError, unknown_names
 from bayesfactor.forecast import forecast
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, thinned
+from bayesfactor.laws.whole import part_of, whole_fit
 from bayesfactor.periods import between, stamp_text
 
 __all__ = ["stack", "stacking_weights"]
@@ -121,6 +122,10 @@ def stack(
     share = _shares(trees, weights)
     used = {name: trees[name] for name in share.index[share > 0.0]}
     _check_alike(used)
+    if any(s.OTHERS in tree.children for tree in used.values()):
+        kept = next(iter(used.values()))[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()
+        every = {name: whole_fit(tree) for name, tree in trees.items()}
+        return part_of(stack(every, weights, horizon=horizon, paths=paths, random_seed=random_seed), kept)
     entropy = root_entropy(random_seed)
     size = {n: t[s.POSTERIOR].sizes[s.CHAIN] * t[s.POSTERIOR].sizes[s.DRAW] for n, t in used.items()}
     # As many draws as there are without using one twice.
@@ -143,10 +148,11 @@ def stack(
     first = next(iter(used.values()))
     joined.attrs = next(iter(parts.values())).attrs | {"random_seed": str(entropy)}
     groups = {g: first[g].to_dataset() for g in (s.OBSERVED_DATA, s.CONSTANT_DATA)}
+    first_data = groups[s.CONSTANT_DATA]
     out = xr.DataTree.from_dict({s.PREDICTIONS: joined, **groups})
     told = {"model": "stack", "title": "Mixture of " + ", ".join(used), "structure": "stack"}
     kept = ("schema_version", "returns_kind", "periods_per_year", "returns_digest", "factors_digest")
-    out.attrs = told | {k: first.attrs[k] for k in kept if k in first.attrs}
+    out.attrs = told | {k: first.attrs[k] for k in (*kept, *s.label_digests(first_data)) if k in first.attrs}
     out.attrs |= {
         "weights": json.dumps({str(n): float(w) for n, w in share.items()}),
         "random_seed": str(entropy),

@@ -156,6 +156,7 @@ def _tree(
     }
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attrs(model, panel, options, entropy)
+    tree.attrs["posterior_variables"] = " ".join(map(str, groups[s.POSTERIOR].data_vars))
     return tree
 
 
@@ -320,7 +321,7 @@ def _attrs(
         "random_seed": str(entropy),
         "versions": json.dumps({p: version(p) for p in packages}),
     }
-    attrs |= _panel_attrs(panel)
+    attrs |= _panel_attrs(panel) | s.label_digests(panel)
     if options is not None:
         attrs |= {"method": options.method, "approximate": int(options.method == "pathfinder")}
         attrs |= {k: getattr(options, k) for k in ("draws", "tune", "chains", "target_accept")}

@@ -14,6 +14,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
 from bayesfactor.laws import Law, Moments, Scenarios, law_of
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, run_blocks, slices
+from bayesfactor.laws.whole import every_asset, part_of, whole_fit
 
 __all__ = ["Labels", "Predictions", "forecast", "labels_of", "predict"]
 
@@ -23,19 +24,43 @@ _LARGEST = 8 * 2**30
 
 @dataclass(frozen=True)
 class Labels:
-    """What the axes of the arrays mean; `order` takes the panel's assets to canonical order."""
+    """What the axes of the arrays mean.
+
+    Parameters
+    ----------
+    assets, groups : ndarray of str (asset)
+        Of the tree, in its order.
+    canonical, canonical_groups : ndarray of str
+        Of all assets of the law, in canonical order: more than `assets` where the tree is a part of a fit.
+    places : ndarray of int (asset)
+        Where the tree's assets stand among the canonical ones.
+    factors, families, chains, draws : ndarray
+    """
 
     assets: np.ndarray
-    order: np.ndarray
     groups: np.ndarray
+    canonical: np.ndarray
+    canonical_groups: np.ndarray
+    places: np.ndarray
     factors: np.ndarray
     families: np.ndarray
     chains: np.ndarray
     draws: np.ndarray
 
+    @property
+    def order(self) -> np.ndarray:
+        """Positions that take the tree's assets to canonical order."""
+        return np.argsort(self.places)
+
     def to_panel_order(self, values: np.ndarray, axis: int) -> np.ndarray:
-        """Return canonical values in the order of the panel."""
-        return np.take(values, np.argsort(self.order), axis=axis)
+        """Return canonical values of the tree's assets, in its order."""
+        return np.take(values, self.places, axis=axis)
+
+    def to_canonical(self, values: np.ndarray) -> np.ndarray:
+        """Return values (..., asset) in the tree's order in canonical order, 0 for the law's other assets."""
+        out = np.zeros((*values.shape[:-1], len(self.canonical)), dtype=values.dtype)
+        out[..., self.places] = values
+        return out
 
 
 @dataclass(frozen=True)
@@ -126,6 +151,9 @@ def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed
         If `horizon` or `paths` is below 1, or the draws would not fit in memory.
     """
     _check_horizon(horizon)
+    if s.OTHERS in tree.children:
+        kept = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()
+        return part_of(forecast(whole_fit(tree), horizon, paths=paths, random_seed=random_seed), kept)
     if isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 1:
         msg = f"paths is a whole number of at least 1; got {paths!r}."
         raise RiskError(msg)
@@ -179,9 +207,12 @@ def _dataset(
         s.SPECIFIC_NU: shaped(m.specific_nu, ahead, s.ASSET, assets=2),
     }
     if len(m.own_weights):
-        own = labels.to_panel_order(m.own_weights, axis=1)
+        # Latent factors are nobody's portfolio: rows and columns of zeros behind the observed ones.
+        latent = m.loadings.shape[2] - len(m.own_weights)
+        own = np.pad(labels.to_panel_order(m.own_weights, axis=1), ((0, latent), (0, 0)))
         variables[s.FACTOR_WEIGHTS] = ((s.FACTOR, s.ASSET), own)
-        variables[s.OWN_RESPONSE] = shaped(m.own_response, s.ASSET, s.FACTOR, assets=1)
+        response = np.pad(m.own_response, ((0, 0), (0, 0), (0, latent)))
+        variables[s.OWN_RESPONSE] = shaped(response, s.ASSET, s.FACTOR, assets=1)
     if m.shocks is not None:
         variables[s.FACTOR_SHOCKS] = shaped(m.shocks, s.FACTOR, s.BLOCK)
     if m.factor_skew is not None:
@@ -215,26 +246,25 @@ def _streamed(tree: xr.DataTree, horizon: int, random_seed: Seed) -> Predictions
 
 def _stored(tree: xr.DataTree) -> Predictions:
     """Read predictions off the tree."""
-    data = tree[s.PREDICTIONS].to_dataset()
+    data = whole_fit(tree)[s.PREDICTIONS].to_dataset()
     labels = labels_of(tree, s.PREDICTIONS)
+    order = s.canonical_order(data[s.ASSET])
 
     def flat(name: str, *dims: str) -> np.ndarray:
         values = data[name].transpose(s.CHAIN, s.DRAW, *dims).values
         values = values.reshape(-1, *values.shape[2:])
         if s.ASSET in dims:
-            values = np.take(values, labels.order, axis=1 + dims.index(s.ASSET))
+            values = np.take(values, order, axis=1 + dims.index(s.ASSET))
         return np.ascontiguousarray(values)
 
     def optional(name: str, *dims: str) -> np.ndarray | None:
         return flat(name, *dims) if name in data else None
 
     ahead = s.HORIZON
-    own, response = np.zeros((0, len(labels.assets))), flat(s.LOADINGS, s.ASSET, s.FACTOR)[:, :, :0]
+    own, response = np.zeros((0, len(order))), flat(s.LOADINGS, s.ASSET, s.FACTOR)[:, :, :0]
     if s.FACTOR_WEIGHTS in data:
         response = flat(s.OWN_RESPONSE, s.ASSET, s.FACTOR)
-        own = np.ascontiguousarray(
-            data[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values[:, labels.order]
-        )
+        own = np.ascontiguousarray(data[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values[:, order])
     moments = Moments(
         alpha=flat(s.ALPHA, s.ASSET),
         loadings=flat(s.LOADINGS, s.ASSET, s.FACTOR),
@@ -272,10 +302,14 @@ def labels_of(tree: xr.DataTree, group: str = s.POSTERIOR) -> Labels:
         latent = draws[s.LATENT].values
         factors = np.concatenate([factors.astype(str), latent.astype(str)])
         families = np.concatenate([families.astype(str), np.full(len(latent), s.LATENT)])
+    every, groups = every_asset(tree)
+    order = s.canonical_order(every)
     return Labels(
         assets=assets,
-        order=s.canonical_order(assets),
         groups=obs[s.GROUP].values,
+        canonical=every[order],
+        canonical_groups=groups[order],
+        places=np.argsort(order)[: len(assets)],
         factors=factors,
         families=families,
         chains=draws[s.CHAIN].values,

@@ -9,6 +9,7 @@ from bayesfactor.laws import law_of
 from bayesfactor.laws.alignment import aligned
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.laws.rotation import METHODS
+from bayesfactor.laws.whole import part_of, whole_fit
 
 __all__ = ["align_loadings", "factor_scores"]
 
@@ -52,6 +53,9 @@ def align_loadings(tree: xr.DataTree, method: str = "varimax") -> xr.DataTree:
        factor models: an ex-post approach towards the rotation problem. J. Econometrics 192.
     """
     _check(tree, "align_loadings")
+    if s.OTHERS in tree.children:
+        kept = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()
+        return part_of(align_loadings(whole_fit(tree), method), kept)
     if method not in METHODS:
         msg = f"method is one of {', '.join(METHODS)}; got {unknown_names([method], METHODS)}."
         raise ModelError(msg)

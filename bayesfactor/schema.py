@@ -4,13 +4,13 @@ Every room spells them through these constants; docs/schema.md says what each ho
 Renaming one is a breaking change and raises `SCHEMA_VERSION`.
 """
 
-import hashlib
 from typing import Final
 
 import numpy as np
 import xarray as xr
 
 from bayesfactor.errors import SchemaError
+from bayesfactor.intact import Layout, Range, check_whole, digest, names_digest
 
 __all__ = [
     "ALPHA",
@@ -64,6 +64,7 @@ __all__ = [
     "NONLINEAR",
     "NU",
     "OBSERVED_DATA",
+    "OTHERS",
     "OWN_RESPONSE",
     "PATH",
     "PERSISTENCE",
@@ -95,6 +96,7 @@ __all__ = [
     "canonical_order",
     "check_tree",
     "digest",
+    "label_digests",
 ]
 
 SCHEMA_VERSION: Final = "1"
@@ -264,6 +266,44 @@ PRIOR_PREDICTIVE: Final = "prior_predictive"
 """`returns (chain, draw, time, asset)` drawn from the prior."""
 PREDICTIONS: Final = "predictions"
 """What `forecast` adds."""
+OTHERS: Final = "others"
+"""Of a part of a fit: the groups of the assets that `select_assets` set aside, which the law still needs."""
+
+# --- what draws may be; any other variable is finite, and a name that ends in `_sd` is not negative ----
+_above_zero, _share, _side = Range(0.0, open_ended=True), Range(0.0, 1.0), Range(-1.0, 1.0)
+_freedom = Range(0.0, open_ended=True, endless=True)
+_ranges = {
+    **dict.fromkeys((SIGMA, FACTOR_SCALE, RETURNS_UNIT, FACTOR_UNIT, VARIANCE, FACTOR_VARIANCE), _above_zero),
+    **dict.fromkeys((INITIAL_VARIANCE, INITIAL_FACTOR_VARIANCE), _above_zero),
+    **dict.fromkeys((NU, FACTOR_NU, LATENT_NU, SPECIFIC_NU), _freedom),
+    **dict.fromkeys((PERSISTENCE, NEWS_SHARE, FACTOR_PERSISTENCE, FACTOR_NEWS_SHARE), _share),
+    **dict.fromkeys((FACTOR_CORRELATION, LEVERAGE, SKEW, FACTOR_LEVERAGE, FACTOR_SKEW, SPECIFIC_SKEW), _side),
+    # Of a draw with nu <= 2 they are infinite, which risk verbs refuse in their own words.
+    SPECIFIC_VARIANCE: Range(0.0, endless=True),
+}
+_layout = Layout(
+    sample=(CHAIN, DRAW),
+    labelled={
+        ASSET: ("assets", "Take a part with bf.select_assets(tree, assets), which keeps the law whole."),
+        FACTOR: ("factors", "Fit a panel that has only those."),
+        TIME: ("days", "Fit a panel of those days."),
+    },
+    split=ASSET,
+    others=OTHERS,
+    drawn=(POSTERIOR, STATE, PREDICTIONS),
+    data=(OBSERVED_DATA, CONSTANT_DATA),
+    needed={POSTERIOR: (), OBSERVED_DATA: (RETURNS,), CONSTANT_DATA: (FACTOR_RETURNS,)},
+    ahead=PREDICTIONS,
+    # Data, not draws; and what infinite variances make of a covariance.
+    unchecked={
+        OBSERVED_DATA: (RETURNS,),
+        CONSTANT_DATA: (FACTOR_RETURNS, FACTOR_WEIGHTS),
+        PREDICTIONS: (FACTOR_COVARIANCE,),
+    },
+    law=(LOADINGS, LATENT_LOADINGS, FACTOR_LOCATION, FACTOR_RESPONSE, FACTOR_SCORES, *_ranges),
+    variables="posterior_variables",
+    ranges={**_ranges, COMMUNALITY: _share, LATENT_VARIANCE: Range(0.0)},
+)
 
 
 def canonical_order(labels: np.ndarray | xr.DataArray) -> np.ndarray:
@@ -275,24 +315,31 @@ def canonical_order(labels: np.ndarray | xr.DataArray) -> np.ndarray:
     return np.argsort(np.asarray(labels).astype(str), kind="stable")
 
 
-def digest(*arrays: np.ndarray) -> str:
-    """Return a short SHA-256 fingerprint of the arrays' shapes and values (NaNs are alike)."""
-    h = hashlib.sha256()
-    for a in arrays:
-        a = np.asarray(a)
-        if a.dtype.kind in "US" or a.dtype == object:
-            h.update("\x1f".join(a.astype(str).ravel().tolist()).encode())
-        elif a.dtype.kind == "M":
-            h.update(np.ascontiguousarray(a.astype("datetime64[ns]").astype("int64")).tobytes())
-        else:
-            a = np.ascontiguousarray(a, dtype="float64")
-            h.update(np.where(np.isnan(a), np.nan, a + 0.0).tobytes())
-        h.update(repr(a.shape).encode())
-    return h.hexdigest()[:16]
+def label_digests(data: xr.Dataset) -> dict[str, str]:
+    """Return fingerprints of the assets, factors and stamps of a fit, by the attribute they are kept in.
+
+    Names count, their order does not.
+    """
+    return {f"{d}_labels": names_digest(data[d].values) for d in (ASSET, FACTOR, TIME) if d in data.coords}
 
 
-def check_tree(tree: xr.DataTree, *groups: str, verb: str) -> None:
-    """Raise `SchemaError` unless `tree` came from `fit` and holds `groups`."""
+def check_tree(tree: xr.DataTree, *groups: str, verb: str, nan: bool = False, any_days: bool = False) -> None:
+    """Raise `SchemaError` unless `tree` came from `fit` whole, and holds `groups`.
+
+    Its labels are those of the fit (chains and draws may be fewer), and its draws in their range.
+
+    Parameters
+    ----------
+    tree : DataTree
+    *groups : str
+        What it must hold.
+    verb : str
+        Who asks.
+    nan : bool
+        Whether draws that are not finite are let through, for a verb that reports them.
+    any_days : bool
+        Whether its days may be others than those of the fit, for a verb that reads rows one by one.
+    """
     if not isinstance(tree, xr.DataTree):
         got = type(tree).__name__
         msg = f"{verb} reads the DataTree that bf.fit returns; got {got}. Call bf.fit or bf.load first."
@@ -309,3 +356,5 @@ def check_tree(tree: xr.DataTree, *groups: str, verb: str) -> None:
             "Fit again, or install the version of bayesfactor that wrote it (see the tree's attrs)."
         )
         raise SchemaError(msg)
+    free = (TIME,) if any_days else ()
+    check_whole(tree, _layout, verb=verb, nan=nan, free=free)

@@ -13,6 +13,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import RiskError, SchemaError, unknown_names
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import Seed
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.risk.by_draw import risk_by_draw
 
 __all__ = ["prior_sensitivity"]
@@ -95,8 +96,9 @@ def prior_sensitivity(
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 100:
         msg = f"draws is a whole number of at least 100: tails of fewer weights say nothing; got {draws!r}."
         raise RiskError(msg)
-    names = _priors(tree, priors)
     risk = risk_by_draw(tree, weights, levels=levels, horizon=horizon, draws=draws, random_seed=random_seed)
+    tree = whole_fit(tree)
+    names = _priors(tree, priors)
     kept = {s.CHAIN: risk[s.CHAIN], s.DRAW: risk[s.DRAW]}
     quantities = _quantities(risk)
     scaled = xr.DataTree.from_dict(

@@ -175,7 +175,7 @@ class FactorModelPrior(BasePrior):
         mean = law.mean
         if self.drift == "zero":
             returns, mean = returns - mean, np.zeros_like(mean)
-        canonical = [str(a) for a in found.labels.assets[found.labels.order]]
+        canonical = found.labels.canonical.tolist()
         place = {a: i for i, a in enumerate(canonical)}
         at = np.array([place.get(n, -1) for n in names])
         there = at >= 0

@@ -10,6 +10,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import PanelError
 from bayesfactor.laws import law_of
 from bayesfactor.laws.rows import keep_state, places
+from bayesfactor.laws.whole import part_of, whole_fit
 from bayesfactor.panel import check_panel, panel_digests
 from bayesfactor.panel.calendar import calendar_of
 from bayesfactor.periods import count_periods, same_year, stamp_text, step_of, year_in
@@ -53,6 +54,9 @@ def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
         step of returns, lacks a factor, leaves a gap, contradicts days already seen, or looks like per cent.
     """
     s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, s.LOG_LIKELIHOOD, verb="update")
+    if s.OTHERS in tree.children:
+        kept = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()
+        return part_of(update(whole_fit(tree), panel), kept)
     post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
     check_panel(panel)
     _check_kind(panel, obs)
@@ -88,11 +92,12 @@ def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
         # What was drawn day by day is not known of days the fit had not.
         out[s.POSTERIOR] = xr.DataTree(post.reindex({s.TIME: out[s.OBSERVED_DATA][s.TIME].values}))
     keep_state(out, law)
-    whole = xr.merge(
+    seen_now = xr.merge(
         [out[s.OBSERVED_DATA].to_dataset(), out[s.CONSTANT_DATA].to_dataset()], compat="override"
     )
     out.attrs = tree.attrs | {
-        **panel_digests(whole),
+        **panel_digests(seen_now),
+        **s.label_digests(seen_now),
         "fitted_to": tree.attrs.get("fitted_to", str(pd.Timestamp(obs[s.TIME].values[-1]))),
         "updated_to": str(pd.Timestamp(new[s.TIME].values[-1])),
     }

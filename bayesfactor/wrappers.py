@@ -16,6 +16,7 @@ from bayesfactor.errors import ModelError, PanelError
 from bayesfactor.fit import fit
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.laws.rows import row_log_likelihood
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel, panel_digests
 from bayesfactor.panel.words import few
@@ -114,6 +115,7 @@ class FactorModelWrapper(SamplingWrapper):
         model = get_model(model)
         needed = (s.POSTERIOR, s.LOG_LIKELIHOOD, s.OBSERVED_DATA, s.CONSTANT_DATA)
         s.check_tree(tree, *needed, verb="FactorModelWrapper")
+        tree = whole_fit(tree)
         _check_model(model, tree)
         check_panel(panel)
         panel = model.sees(panel)

@@ -28,7 +28,7 @@ class Room:
 
 
 ROOMS = {
-    "ground": Room("errors schema interrupts periods"),
+    "ground": Room("errors intact schema interrupts periods"),
     "tables": Room("tables", "ground"),
     "panel": Room("panel", "tables ground"),
     "factors": Room("factors", "panel tables ground"),
@@ -56,6 +56,7 @@ ROOMS = {
     "latent": Room("latent", "laws ground"),
     "ensemble": Room("ensemble", "forecast laws ground"),
     "scoring": Room("scoring", "ground"),
+    "select": Room("select", "laws ground"),
     "update": Room("update", "laws panel ground"),
     "keep": Room("keep", "ground"),
     "download": Room("download", "keep ground"),

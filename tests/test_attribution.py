@@ -187,7 +187,7 @@ def priced(seed, *, n=50, t=800, mispricing=0.0, draws=200):
             ),
         }
     )
-    tree.attrs = dict(base.attrs)
+    tree.attrs = base.attrs | s.label_digests(tree["constant_data"].to_dataset())
     return tree, paid
 
 

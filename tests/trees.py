@@ -212,6 +212,7 @@ def _assemble(
         "random_seed": str(seed),
         "versions": "{}",
         **panel.attrs,
+        **s.label_digests(panel),
         "method": method,
         "approximate": int(method != "nuts"),
         "draws": n_draws,

@@ -90,8 +90,8 @@ def make_budget(labels: Labels, budget: Mapping[str, float] | None) -> Budget:
     WeightsError
         If names are unknown or of several kinds, or shares are negative or do not sum to 1.
     """
-    assets = [str(a) for a in labels.assets[labels.order]]
-    groups = [str(g) for g in labels.groups[labels.order]]
+    assets = labels.canonical.tolist()
+    groups = labels.canonical_groups.tolist()
     components, families = component_names(labels)
     if budget is None:
         n = len(assets)

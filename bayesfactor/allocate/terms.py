@@ -80,7 +80,9 @@ class Terms:
         return bool(inside.all()) and abs(self.previous.sum() - 1.0) < 1e-6
 
 
-def make_terms(assets: np.ndarray, bounds: Any, previous: Any, rate: float) -> Terms:
+def make_terms(
+    assets: np.ndarray, bounds: Any, previous: Any, rate: float, *, offered: np.ndarray | None = None
+) -> Terms:
     """Return checked terms.
 
     Parameters
@@ -92,6 +94,8 @@ def make_terms(assets: np.ndarray, bounds: Any, previous: Any, rate: float) -> T
     previous : mapping, Series or DataArray (asset), optional
         What is held now; what it does not name is not held.
     rate : float
+    offered : ndarray of str, optional
+        Those that may be held, all where not given; the tree may be a part of a fit.
 
     Raises
     ------
@@ -101,11 +105,14 @@ def make_terms(assets: np.ndarray, bounds: Any, previous: Any, rate: float) -> T
         If the rate is not a number of at least 0 and below 1.
     """
     names = [str(a) for a in assets]
-    low, high = _bounds(names, bounds)
+    mine = names if offered is None else [str(a) for a in offered]
+    low, high = _bounds(mine, bounds)
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0.0 <= rate < 1.0:
         msg = f"transaction_costs is the cost per unit traded, such as 0.001, at least 0; got {rate!r}."
         raise RiskError(msg)
-    terms = Terms(low, high, _previous(names, previous), float(rate))
+    at = [names.index(a) for a in mine]
+    low, high, held = (_at(x, at, len(names)) for x in (low, high, _previous(mine, previous)))
+    terms = Terms(low, high, held, float(rate))
     if len(terms.held) < 2:
         msg = (
             f"allocation divides between at least two assets; bounds leave {len(terms.held)}. "
@@ -114,6 +121,13 @@ def make_terms(assets: np.ndarray, bounds: Any, previous: Any, rate: float) -> T
         raise WeightsError(msg)
     terms.check_sums("weights sum to 1, but the")
     return terms
+
+
+def _at(values: np.ndarray, places: list[int], size: int) -> np.ndarray:
+    """Return values at their places among assets of which the others are not held."""
+    out = np.zeros(size)
+    out[places] = values
+    return out
 
 
 def _bounds(names: list[str], bounds: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -186,7 +186,7 @@ def allocate(
     check_options(objective, drift, scenarios, weight_draws, budget)
     found = predict(tree, horizon, random_seed=random_seed)
     labels = found.labels
-    terms = make_terms(labels.assets[labels.order], bounds, previous_weights, transaction_costs)
+    terms = make_terms(labels.canonical, bounds, previous_weights, transaction_costs, offered=labels.assets)
     held = terms.held
     task = _Task(objective, level, terms.take(held), make_budget(labels, budget).take(held))
     _check_long_only(task)

@@ -7,8 +7,9 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
+from bayesfactor.laws.whole import whole_fit
 
-__all__ = ["Draws", "read_draws", "spread_over", "with_interval"]
+__all__ = ["Draws", "answer_for", "read_draws", "spread_over", "with_interval"]
 
 INTERVAL = (0.05, 0.95)
 """Ends of the intervals this room reports."""
@@ -41,8 +42,8 @@ class Draws:
     time: np.ndarray
 
 
-def read_draws(tree: xr.DataTree, *, verb: str) -> Draws:
-    """Read a fit.
+def read_draws(tree: xr.DataTree, *, verb: str, part: bool = False) -> Draws:
+    """Read a fit, all of its assets, or those alone that a part of it is about.
 
     Raises
     ------
@@ -50,6 +51,7 @@ def read_draws(tree: xr.DataTree, *, verb: str) -> Draws:
         If `tree` is not a fit.
     """
     s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb=verb)
+    tree = tree if part else whole_fit(tree)
     post, obs, const = (tree[g].to_dataset() for g in (s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA))
     missing = [v for v in (s.ALPHA, s.LOADINGS) if v not in post]
     if missing:
@@ -71,6 +73,13 @@ def read_draws(tree: xr.DataTree, *, verb: str) -> Draws:
         groups=const[s.GROUP].values.astype(str),
         time=obs[s.TIME].values,
     )
+
+
+def answer_for(tree: xr.DataTree, found: xr.Dataset) -> xr.Dataset:
+    """Return what was found of a whole fit for the assets that a part of it is about."""
+    if s.OTHERS not in tree.children:
+        return found
+    return found.sel({s.ASSET: tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values})
 
 
 def spread_over(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

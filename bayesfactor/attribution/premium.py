@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.attribution.draws import read_draws, with_interval
+from bayesfactor.attribution.draws import answer_for, read_draws, with_interval
 from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.periods import year_in
 
 __all__ = ["TRADED_FAMILIES", "decompose_premium"]
@@ -93,7 +94,7 @@ def decompose_premium(
     years = len(d.time) / per_year
     coords = {s.ASSET: d.assets, s.FACTOR: d.names, s.FAMILY: (s.FACTOR, d.families)}
     attrs = {"years": years, "identification": _in_words(d.names, *ends, own, years, per_year)}
-    return xr.Dataset(out, coords=coords, attrs=attrs)
+    return answer_for(tree, xr.Dataset(out, coords=coords, attrs=attrs))
 
 
 def _traded(
@@ -107,7 +108,7 @@ def _traded(
             raise RiskError(msg)
         return np.isin(names, given)
     own = np.isin(families, TRADED_FAMILIES)
-    const = tree[s.CONSTANT_DATA].to_dataset()
+    const = whole_fit(tree)[s.CONSTANT_DATA].to_dataset()
     if s.FACTOR_WEIGHTS in const:
         own |= (const[s.FACTOR_WEIGHTS].transpose(s.FACTOR, s.ASSET).values != 0.0).any(axis=1)
     return own

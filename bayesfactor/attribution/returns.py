@@ -51,7 +51,7 @@ def attribute_returns(
     RiskError
         If the period is not understood or holds no day of the sample.
     """
-    d = read_draws(tree, verb="attribute_returns")
+    d = read_draws(tree, verb="attribute_returns", part=True)
     w = weights_for(weights, d.assets)
     spans = _periods(d.time, period)
     components = [*d.names, s.SPECIFIC, s.DRIFT]

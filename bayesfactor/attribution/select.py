@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.attribution.draws import Draws, read_draws, with_interval
+from bayesfactor.attribution.draws import Draws, answer_for, read_draws, with_interval
 from bayesfactor.errors import RiskError
 
 __all__ = ["select_factors", "systematic_share"]
@@ -51,7 +51,7 @@ def select_factors(tree: xr.DataTree, threshold: float = 0.05) -> xr.Dataset:
     by_group = np.stack([effect[:, d.groups == g].mean(axis=1) for g in kinds], axis=1)
     over_all = effect.mean(axis=1)
     chance = (over_all > threshold).mean(axis=0)
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "probability": ((s.ASSET, s.FACTOR), (effect > threshold).mean(axis=0)),
             "group_probability": ((s.GROUP, s.FACTOR), (by_group > threshold).mean(axis=0)),
@@ -63,6 +63,7 @@ def select_factors(tree: xr.DataTree, threshold: float = 0.05) -> xr.Dataset:
         coords={s.ASSET: d.assets, s.FACTOR: d.names, s.GROUP: kinds, s.FAMILY: (s.FACTOR, d.families)},
         attrs={"threshold": float(threshold), "n_draws": len(effect)},
     )
+    return answer_for(tree, found)
 
 
 def _effects(d: Draws) -> np.ndarray:
@@ -108,4 +109,4 @@ def systematic_share(tree: xr.DataTree) -> xr.Dataset:
     by_group = np.stack([share[:, d.groups == g].mean(axis=1) for g in kinds], axis=1)
     out = with_interval("systematic_share", s.ASSET, share) | with_interval("group_share", s.GROUP, by_group)
     coords = {s.ASSET: d.assets, s.GROUP: kinds, "group_of": (s.ASSET, d.groups)}
-    return xr.Dataset(out, coords=coords)
+    return answer_for(tree, xr.Dataset(out, coords=coords))

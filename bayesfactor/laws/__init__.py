@@ -29,7 +29,12 @@ LAWS: Final[dict[str, type[Law]]] = {
 def law_of(tree: xr.DataTree, draws: np.ndarray | None = None) -> Law:
     """Return the law of a fitted tree, all draws or those at the flat positions `draws`."""
     s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, verb="this verb")
-    return law_class(tree).from_tree(tree, draws)
+    kind = law_class(tree)
+    try:
+        return kind.from_tree(tree, draws)
+    except KeyError as error:
+        msg = f"a tree of structure {tree.attrs['structure']} holds more than this one: {error.args[0]}"
+        raise SchemaError(msg) from error
 
 
 def law_class(tree: xr.DataTree) -> type[Law]:

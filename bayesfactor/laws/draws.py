@@ -12,6 +12,7 @@ from numba import njit
 from scipy.special import gammaln
 
 from bayesfactor import schema as s
+from bayesfactor.errors import SchemaError
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
 from bayesfactor.laws.future import simulate
@@ -19,6 +20,7 @@ from bayesfactor.laws.integrate import Integral
 from bayesfactor.laws.mixture import marginal_rows
 from bayesfactor.laws.own import own_weights
 from bayesfactor.laws.student import variance_ratio
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.laws.woodbury import patterns
 
 __all__ = ["Common", "Reader", "reader"]
@@ -57,12 +59,18 @@ class Reader:
 
 def reader(tree: xr.DataTree, draws: np.ndarray | None = None) -> Reader:
     """Return what reads all draws of a tree, or those at the flat positions `draws`."""
+    tree = whole_fit(tree)
     post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
     order = s.canonical_order(obs[s.ASSET])
     if s.STATE in tree.children:
         post = post.assign(tree[s.STATE].to_dataset().data_vars)
 
     def flat(name: str, *dims: str) -> np.ndarray:
+        if name not in post or set(post[name].dims) != {s.CHAIN, s.DRAW, *dims}:
+            got = f"dims {post[name].dims}" if name in post else "none"
+            own = ", ".join((s.CHAIN, s.DRAW, *dims))
+            msg = f"the law of {tree.attrs.get('model')} reads {name} ({own}); got {got}. Give a whole tree."
+            raise SchemaError(msg)
         values = post[name].transpose(s.CHAIN, s.DRAW, *dims).values
         values = values.reshape(-1, *values.shape[2:])
         values = values if draws is None else values[draws]

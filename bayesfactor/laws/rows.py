@@ -7,6 +7,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.laws import Law, law_of
+from bayesfactor.laws.whole import whole_fit
 
 __all__ = ["keep_state", "own_rows", "places", "row_log_likelihood"]
 
@@ -42,7 +43,9 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
         If the panel has other assets, lacks a factor, or, for rows given the past, does not start with the
         days of the fit.
     """
-    s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, verb="row_log_likelihood")
+    groups = (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA)
+    s.check_tree(tree, *groups, verb="row_log_likelihood", any_days=True)
+    tree = whole_fit(tree)
     post, const, obs = (tree[g].to_dataset() for g in (s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA))
     # The law takes draws and data by position, so the panel comes into the tree's order.
     assets = places(panel, s.ASSET, obs[s.ASSET].values, others=False)
@@ -58,7 +61,7 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
             s.OBSERVED_DATA: obs.drop_dims(s.TIME).assign({s.RETURNS: rows[s.RETURNS]}),
         }
     )
-    unseen.attrs = tree.attrs
+    unseen.attrs = tree.attrs | s.label_digests(rows)
     law = law_of(unseen)
     if law.given == "past":
         _check_start(rows[s.TIME].values, obs[s.TIME].values)

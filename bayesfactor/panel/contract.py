@@ -39,6 +39,8 @@ NEEDED = {
     ASSET: (ASSET,),
     FACTOR: (FACTOR,),
 }
+_PORTFOLIO = 1e-6
+"""How far, of what its parts move, a factor may be from its own portfolio: rounding, and no coin left out."""
 ALLOWED = {FACTOR_WEIGHTS: (TIME, FACTOR, ASSET), RETURNS_UNIT: (), FACTOR_UNIT: (FACTOR,)}
 
 
@@ -131,6 +133,27 @@ def _check_values(panel: xr.Dataset) -> None:
     if not finite.all():
         names = few(panel[FACTOR].to_numpy()[~finite])
         msg = f"factor_returns are finite in every period; not so: {names}. Cut the window. {REMEDY}"
+        raise PanelError(msg)
+    if FACTOR_WEIGHTS in panel.variables:
+        _check_own_factors(panel)
+
+
+def _check_own_factors(panel: xr.Dataset) -> None:
+    """Raise unless factors with weights are what their portfolios return: without a coin they are not."""
+    weights, returns = panel[FACTOR_WEIGHTS].to_numpy(), panel[RETURNS].to_numpy()
+    held, known = weights != 0.0, np.isfinite(returns)[:, None, :]
+    days = held.any(axis=2) & ~(held & ~known).any(axis=2)  # (time, factor)
+    earned = np.where(known & held, weights * np.nan_to_num(returns)[:, None, :], 0.0)
+    size = np.abs(earned).sum(axis=2)
+    off = np.abs(panel[FACTOR_RETURNS].to_numpy() - earned.sum(axis=2)) > _PORTFOLIO * np.maximum(size, 1e-12)
+    bad = (off & days).sum(axis=0) > 0.5 * days.sum(axis=0)
+    if bad.any():
+        names = few(panel[FACTOR].to_numpy()[bad])
+        msg = (
+            f"a factor with factor_weights is what its portfolio of the assets returns; not so: {names}. "
+            "Where coins were left out, leave out the weights too, panel.drop_vars('factor_weights'): the "
+            "factor is then one from outside. Or form the factors again from the coins that are left."
+        )
         raise PanelError(msg)
 
 

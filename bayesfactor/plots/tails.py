@@ -13,6 +13,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.plots.frame import PALETTE, chosen, open_frame, panels
 
 __all__ = ["plot_tails"]
@@ -65,6 +66,9 @@ def plot_tails(
     .. [1] Gelman, A. et al. (2013). Bayesian Data Analysis, 3rd ed., ch. 6.
     """
     s.check_tree(tree, s.POSTERIOR, s.CONSTANT_DATA, s.OBSERVED_DATA, verb="plot_tails")
+    if assets is None:
+        assets = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()
+    tree = whole_fit(tree)
     if not 0.0 < ci_prob < 1.0:
         msg = f"ci_prob lies between 0 and 1; got {ci_prob}."
         raise SchemaError(msg)

@@ -51,7 +51,7 @@ def factors_alone(found: Predictions, weights: np.ndarray) -> Alone:
     its volatility is what is not known about alpha.
     """
     m, labels = found.moments, found.labels
-    book = Book(m, np.ascontiguousarray(weights[labels.order]))
+    book = Book(m, labels.to_canonical(weights))
     x, mean = book.exposures, m.factor_mean.sum(axis=1)
     variance = np.einsum("dhkk->dk", m.factor_covariance)
     specific = (book.bets**2 * m.specific_variance.sum(axis=1)).sum(axis=1)
@@ -90,7 +90,7 @@ def groups_alone(found: Predictions, weights: np.ndarray) -> Alone:
     names = np.unique(groups)
     held = np.stack([np.where(groups == g, weights, 0.0) for g in names])
     volatility, draws = _portfolios(found, held)
-    net = held[:, found.labels.order].sum(axis=1)
+    net = found.labels.to_canonical(held).sum(axis=1)
     nothing = np.full(len(names), np.nan)
     return Alone(names, volatility, draws, nothing, net, np.broadcast_to(net, draws.shape))
 
@@ -99,7 +99,7 @@ def _portfolios(found: Predictions, held: np.ndarray) -> tuple[np.ndarray, np.nd
     """Return volatility (portfolio), and given each of some draws (draw, portfolio)."""
     m = found.moments
     thin = m.take(thinned(m.n_draws, _DRAWS))
-    held = np.ascontiguousarray(held[:, found.labels.order])
+    held = found.labels.to_canonical(held)
     with np.errstate(invalid="ignore"):
         pooled = [Book(m, one).volatility()[0] for one in held]
         draws = [Book(thin, one).volatility_by_draw()[0] for one in held]

@@ -30,7 +30,7 @@ _RARE: Final = 0.0005
 def simulated_losses(found: Predictions, weights: np.ndarray) -> np.ndarray:
     """Return losses of simulated scenarios, as many as draw a smooth picture; `weights` as in the panel."""
     m = found.moments
-    book = Book(m, np.ascontiguousarray(weights[found.labels.order]))
+    book = Book(m, found.labels.to_canonical(weights))
     paths = len(found.stored) if found.law is None else max(1, math.ceil(_SCENARIOS / m.n_draws))
     drift = m.horizon * (m.alpha @ book.weights)
     losses = []

@@ -76,7 +76,7 @@ def active_risk(found: Predictions, weights: np.ndarray, benchmark: Any, risk: x
         return Active(gap, held, None, 0.0, beta)
     labels, m = found.labels, found.moments
     thin = m.take(thinned(m.n_draws, _DRAWS))
-    canonical = np.ascontiguousarray(gap[labels.order])
+    canonical = labels.to_canonical(gap)
     pooled, parts = Book(m, canonical).volatility()
     given, given_parts = Book(thin, canonical).volatility_by_draw()
     cells = (s.ASSET, s.COMPONENT)
@@ -107,8 +107,8 @@ def active_risk(found: Predictions, weights: np.ndarray, benchmark: Any, risk: x
 
 def _beta(found: Predictions, weights: np.ndarray, benchmark: np.ndarray) -> np.ndarray:
     """Return cov(portfolio, benchmark) / var(benchmark) given each draw."""
-    m, order = found.moments, found.labels.order
-    one, other = (Book(m, np.ascontiguousarray(v[order])) for v in (weights, benchmark))
+    m = found.moments
+    one, other = (Book(m, found.labels.to_canonical(v)) for v in (weights, benchmark))
     covariance = m.factor_covariance.sum(axis=1)
     variance = m.specific_variance.sum(axis=1)
 

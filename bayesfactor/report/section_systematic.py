@@ -43,7 +43,7 @@ def systematic_section(tree: xr.DataTree, weights: np.ndarray, cadence: str) -> 
     post = tree[s.POSTERIOR]
     if not {s.ALPHA, s.LOADINGS} <= set(post.data_vars) or not post.sizes.get(s.FACTOR, 0):
         return None
-    draws = read_draws(tree, verb="report")
+    draws = read_draws(tree, verb="report", part=True)
     found = rolling_share(draws, weights)
     blocks: list[Block] = [
         Words(

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
@@ -41,9 +40,7 @@ def risk_by_draw(
     found = predict(tree, horizon, random_seed=random_seed)
     labels = found.labels
     kept, some = kept_draws(labels, draws), thinned_draws(labels, draws)
-    book = Book(
-        found.moments.take(some), np.ascontiguousarray(weights_for(weights, labels.assets)[labels.order])
-    )
+    book = Book(found.moments.take(some), labels.to_canonical(weights_for(weights, labels.assets)))
     tails = exact_tails(book, wanted, found, some)
     shape = (len(labels.chains), len(kept))
     sample, level = (s.CHAIN, s.DRAW), s.LEVEL

@@ -148,7 +148,7 @@ def decompose_risk(
     found = predict(tree, horizon, random_seed=random_seed)
     labels = found.labels
     w = _weights(weights, labels, positions)
-    book: Book = (BuyAndHold if compounding else Book)(found.moments, np.ascontiguousarray(w[labels.order]))
+    book: Book = (BuyAndHold if compounding else Book)(found.moments, labels.to_canonical(w))
     if positions is not None:
         days = days_in_period(year_in(tree))
         held = {"value": value, "kappa": kappa, "period_days": days, "repricing": repricing}
@@ -180,7 +180,7 @@ def decompose_risk(
         out = out.assign_coords(delta_weight=straight)
         _warn_if_curved(out)
     _warn_if_rough(out)
-    _warn_if_barely_finite(out, book, volatility)
+    _warn_if_barely_finite(out, book, volatility, labels.canonical)
     return out
 
 
@@ -284,7 +284,7 @@ def _warn_if_curved(risk: xr.Dataset) -> None:
         warnings.warn(msg, UserWarning, stacklevel=3)
 
 
-def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float) -> None:
+def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float, names: np.ndarray) -> None:
     """Say so when most of the volatility comes from coins whose variance barely exists."""
     m = book.moments
     specific = (book.bets**2 * m.specific_variance.sum(axis=1)).mean(axis=0)
@@ -292,7 +292,6 @@ def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float) -> N
     share = float(specific[barely].sum() / volatility**2) if volatility > 0.0 else 0.0
     risk.attrs["volatility_share_of_barely_finite_variances"] = share
     if share > 0.25:
-        names = risk[s.ASSET].values[s.canonical_order(risk[s.ASSET])]
         names = names[np.argsort(-np.where(barely, specific, 0.0))][: int((barely & (specific > 0.0)).sum())]
         shown = ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         msg = (

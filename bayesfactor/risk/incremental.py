@@ -108,7 +108,7 @@ def incremental_risk(
     after = before + change
     after[np.abs(after) <= _NOTHING * (np.abs(before) + np.abs(change))] = 0.0
     held = np.concatenate([before[None], after])
-    books = [Book(found.moments, np.ascontiguousarray(w[labels.order])) for w in held]
+    books = [Book(found.moments, labels.to_canonical(w)) for w in held]
     pooled = predictive_tails_of(found, books, wanted, paths=paths)
     given, why = _posteriors(labels, books, wanted, found)
     variables = _predictive(labels, found, books, pooled, change)
@@ -204,7 +204,7 @@ def _predictive(
         errors |= {f"{name}_after_mcse": ((s.TRADE, s.LEVEL), mcse[1:])}
         errors |= {f"{name}_change_mcse": ((s.TRADE, s.LEVEL), gap)}
     out: dict[str, Any] = {}
-    canonical = change[:, labels.order]
+    canonical = labels.to_canonical(change)
     for name, x in values.items():
         level = () if name == "volatility" else (s.LEVEL,)
         # Nothing held, no gradient: the risk of a first position is the same whichever its sign.

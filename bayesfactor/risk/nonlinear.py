@@ -124,7 +124,7 @@ def position_book(
     if repricing not in ("taylor", "full"):
         msg = f"repricing is 'taylor' (an expansion) or 'full' (Black's formula); got {repricing!r}."
         raise RiskError(msg)
-    known = labels.assets[labels.order].astype(str).tolist()
+    known = labels.assets.astype(str).tolist()
     unknown = [a for a in positions.assets if a not in set(known)]
     if unknown:
         names = unknown_names(unknown, known)
@@ -138,7 +138,7 @@ def position_book(
             f'{first[0]} expires in {first[1]:g}. Use repricing="full".'
         )
         raise RiskError(msg)
-    at = np.array([known.index(a) for a in positions.assets])
+    at = labels.places[[known.index(a) for a in positions.assets]]
     k = positions.kappa(kappa)
     straight = weights.copy()
     straight[at] += positions.slope(k) / value

@@ -279,7 +279,7 @@ def _liquidation(name: str, sale: Liquidation, ask: Ask) -> Case:
     days = _days_to_unwind(name, sale, ask)
     horizon = max(1, math.ceil(days.max()))
     if horizon > sale.longest:
-        slow = ask.labels.assets[ask.labels.order].astype(str)[int(days.argmax())]
+        slow = ask.labels.canonical[int(days.argmax())]
         msg = (
             f"{name}: {slow} takes {days.max():.0f} periods to sell, more than longest={sale.longest}. "
             "Raise participation or longest, or hold less of it."
@@ -314,7 +314,7 @@ def _days_to_unwind(name: str, sale: Liquidation, ask: Ask) -> np.ndarray:
         )
         raise RiskError(msg)
     traded = {str(k): float(v) for k, v in pd.Series(sale.volume).items()}
-    assets = ask.labels.assets[ask.labels.order].astype(str)
+    assets = ask.labels.canonical
     missing = [a for a, w in zip(assets, ask.weights, strict=True) if w != 0.0 and a not in traded]
     if missing:
         shown = unknown_names(missing[:10], traded)

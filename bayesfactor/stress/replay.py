@@ -9,6 +9,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError, unknown_names
 from bayesfactor.forecast import Labels, Predictions
+from bayesfactor.laws.whole import whole_fit
 from bayesfactor.panel import check_panel
 from bayesfactor.periods import between, stamp_text
 from bayesfactor.stress.scenarios import Episode
@@ -50,6 +51,7 @@ def days_of(
         If the history does not cover the episode, lacks a factor, or holds log returns.
     """
     if history is None:
+        tree = whole_fit(tree)
         source = tree[s.OBSERVED_DATA].to_dataset()[[s.RETURNS]]
         source[s.FACTOR_RETURNS] = tree[s.CONSTANT_DATA].to_dataset()[s.FACTOR_RETURNS]
         whose = "the data of the fit"
@@ -76,7 +78,7 @@ def days_of(
     table = pd.DataFrame(
         at[s.RETURNS].transpose(s.TIME, s.ASSET).values, columns=at[s.ASSET].values.astype(str)
     )
-    rows = table.reindex(columns=labels.assets[labels.order].astype(str)).to_numpy(dtype=float)
+    rows = table.reindex(columns=labels.canonical).to_numpy(dtype=float)
     whole = np.isfinite(rows).all(axis=0)
     return Days(stamps[inside], np.asarray(moves, dtype=float), np.where(whole, rows, np.nan), rows)
 

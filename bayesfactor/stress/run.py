@@ -149,7 +149,7 @@ def stress(
     if weights is None and positions is not None:
         weights = dict.fromkeys(labels.assets.tolist(), 0.0)
     w = weights_for(weights, labels.assets, allow_zero=positions is not None)
-    spot = np.ascontiguousarray(w[labels.order])
+    spot = labels.to_canonical(w)
     ask = Ask(tree, ahead, spot, history, float(value), labels)
     book: Book | None = None
     if positions is not None:
@@ -251,7 +251,7 @@ def _dataset(
         "plausibility": (s.SCENARIO, [c.plausibility for c in cases]),
     }
     if any(c.days_to_unwind is not None for c in cases):
-        none = np.full(len(labels.assets), np.nan)
+        none = np.full(len(labels.canonical), np.nan)
         days = np.stack([none if c.days_to_unwind is None else c.days_to_unwind for c in cases])
         variables["days_to_unwind"] = ((s.SCENARIO, s.ASSET), labels.to_panel_order(days, 1))
     coords = {
