@@ -16,7 +16,7 @@ from bayesfactor.laws import Law, Moments, Scenarios, law_of
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, run_blocks, slices
 from bayesfactor.laws.whole import every_asset, part_of, whole_fit
 
-__all__ = ["Labels", "Predictions", "forecast", "labels_of", "predict"]
+__all__ = ["Labels", "Predictions", "asset_returns", "forecast", "labels_of", "predict"]
 
 _BLOCK_CELLS = 500_000
 _LARGEST = 8 * 2**30
@@ -178,6 +178,31 @@ def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed
     new = tree.copy()
     new[s.PREDICTIONS] = xr.DataTree(_dataset(found, factor_returns, specific, floored))
     return new
+
+
+def asset_returns(tree: xr.DataTree) -> xr.DataArray:
+    """Return what each asset returns in the simulated futures of a tree.
+
+    Parameters
+    ----------
+    tree : DataTree
+        From `bf.forecast`.
+
+    Returns
+    -------
+    DataArray (chain, draw, path, horizon, asset)
+        alpha + loadings . factor_returns + specific_returns, per period as fractions.
+
+    Raises
+    ------
+    SchemaError
+        If the tree holds no `predictions`.
+    """
+    s.check_tree(tree, s.PREDICTIONS, verb="asset_returns")
+    p = tree[s.PREDICTIONS].to_dataset()
+    systematic = xr.dot(p[s.LOADINGS], p[s.FACTOR_RETURNS], dim=s.FACTOR)
+    dims = (s.CHAIN, s.DRAW, s.PATH, s.HORIZON, s.ASSET)
+    return (p[s.ALPHA] + systematic + p[s.SPECIFIC_RETURNS]).transpose(*dims).rename(s.RETURNS)
 
 
 def _dataset(

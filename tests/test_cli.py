@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from trees import make_tree, with_attrs
 from typer.testing import CliRunner
 
@@ -355,3 +356,39 @@ def test_factors_are_built_from_files_and_fit_takes_them(tmp_path):
     (tmp_path / "bad.nc").write_text("nothing")
     with pytest.raises(bf.PanelError, match="netCDF"):
         bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / "bad.nc")
+
+
+def test_a_saved_fit_sees_new_days_and_only_those(tmp_path):
+    panel, _ = bf.simulate_panel(n_assets=3, n_days=120, n_factors=1, n_groups=1, missing=0.0, random_seed=1)
+    prices = (1.0 + panel["returns"].to_pandas()).cumprod()
+    prices.to_csv(tmp_path / "prices.csv")
+    old = bf.panel_from_prices(prices.iloc[:110])
+    how = {"draws": 20, "tune": 60, "chains": 1, "random_seed": 1, "progressbar": False}
+    tree = bf.fit("hierarchical-normal", old, **how)
+    bf.save(tree, tmp_path / "fit.nc")
+    done = call("update", tmp_path / "fit.nc", tmp_path / "prices.csv", "--out", tmp_path / "new.nc")
+    assert "10 days more, up to 2023-04-30" in done.output
+    grown = bf.load(tmp_path / "new.nc")
+    expected = bf.update(tree, bf.panel_from_prices(prices))
+    np.testing.assert_array_equal(grown["log_likelihood"]["returns"], expected["log_likelihood"]["returns"])
+    prices.iloc[60] *= 1.01
+    prices.to_csv(tmp_path / "prices.csv")
+    done = call("update", tmp_path / "fit.nc", tmp_path / "prices.csv", "--out", tmp_path / "no.nc", status=2)
+    assert "returns differ in 2 days" in done.output
+    assert not (tmp_path / "no.nc").exists()
+
+
+def test_a_forecast_is_printed_and_saved_by_asset(fits, tmp_path):
+    out, csv = tmp_path / "ahead.nc", tmp_path / "ahead.csv"
+    given = ("--horizon", 3, "--paths", 5, "--seed", 1, "--out", out, "--csv", csv)
+    done = call("forecast", fits / "t.nc", *given)
+    assert "the next 3 days" in done.output
+    table, saved = pd.read_csv(csv, index_col=0), bf.load(out)["predictions"]
+    total = saved["alpha"] * 3 + xr.dot(
+        saved["loadings"], saved["factor_returns"].sum("horizon"), dim="factor"
+    )
+    total = total + saved["specific_returns"].sum("horizon")
+    for asset in ASSETS:
+        mine = total.sel(asset=asset).values.ravel()
+        row = [mine.mean(), mine.std(), *np.quantile(mine, [0.01, 0.05, 0.5, 0.95, 0.99])]
+        np.testing.assert_allclose(table.loc[asset].to_numpy(), row, rtol=1e-9)

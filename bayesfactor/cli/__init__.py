@@ -6,16 +6,20 @@ Nothing heavy is imported before a command runs, and whatever is written is writ
 from bayesfactor.cli.allocate_command import allocate
 from bayesfactor.cli.backtest_command import backtest
 from bayesfactor.cli.commands import app, main
+from bayesfactor.cli.forecast_command import forecast
 from bayesfactor.cli.report_command import report
 from bayesfactor.cli.sensitivity_command import sensitivity
 from bayesfactor.cli.stress_command import stress
 from bayesfactor.cli.trades_command import trades
+from bayesfactor.cli.update_command import update
 
 __all__ = ["app", "main"]
 
 app.command()(allocate)
 app.command()(backtest)
+app.command()(forecast)
 app.command()(report)
 app.command()(sensitivity)
 app.command()(trades)
 app.command()(stress)
+app.command()(update)

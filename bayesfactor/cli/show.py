@@ -20,6 +20,7 @@ __all__ = [
     "contributions",
     "coverage",
     "factor_summary",
+    "forecast_summary",
     "key_figures",
     "shares",
     "show_table",
@@ -65,6 +66,21 @@ def factor_summary(factors: xr.Dataset, collinearity: xr.Dataset) -> None:
     ]
     show_table(["factor", "family", "from", "volatility", "VIF"], rows)
     console().print(f"Condition number {collinearity.attrs['condition_number']:.1f}")
+
+
+def forecast_summary(tree: xr.DataTree, returns: xr.DataArray) -> pd.DataFrame:
+    """Print, and return, mean, volatility and quantiles of each asset's return summed over the horizon."""
+    total = returns.sum(s.HORIZON)
+    every = (s.CHAIN, s.DRAW, s.PATH)
+    columns = {"mean": total.mean(every), "volatility": total.std(every)}
+    columns |= {f"{q:.0%}": total.quantile(q, every, skipna=False) for q in (0.01, 0.05, 0.5, 0.95, 0.99)}
+    table = pd.DataFrame({name: c.to_series() for name, c in columns.items()})
+    data = tree[s.OBSERVED_DATA]
+    last = stamp_text(data[s.TIME].values[-1])
+    ahead = the_next(returns.sizes[s.HORIZON], year_in(data))
+    rows = [(str(a), *(f"{x:.2%}" for x in r)) for a, r in zip(table.index, table.to_numpy(), strict=True)]
+    show_table([s.ASSET, *columns], rows, title=f"Return over {ahead} after {last}")
+    return table
 
 
 def worst_parameters(diagnosis: xr.Dataset, rows: int) -> None:
