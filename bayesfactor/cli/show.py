@@ -75,7 +75,7 @@ def forecast_summary(tree: xr.DataTree, returns: xr.DataArray) -> pd.DataFrame:
     columns = {"mean": total.mean(every), "volatility": total.std(every)}
     columns |= {f"{q:.0%}": total.quantile(q, every, skipna=False) for q in (0.01, 0.05, 0.5, 0.95, 0.99)}
     table = pd.DataFrame({name: c.to_series() for name, c in columns.items()})
-    data = tree[s.OBSERVED_DATA]
+    data = tree[s.OBSERVED_DATA].to_dataset()
     last = stamp_text(data[s.TIME].values[-1])
     ahead = the_next(returns.sizes[s.HORIZON], year_in(data))
     rows = [(str(a), *(f"{x:.2%}" for x in r)) for a, r in zip(table.index, table.to_numpy(), strict=True)]

@@ -34,7 +34,7 @@ def update(
 
     check_output(out, TREE)
     tree = load(path)
-    seen = tree[s.OBSERVED_DATA]
+    seen = tree[s.OBSERVED_DATA].to_dataset()
     names = [str(a) for a in seen[s.ASSET].values]
     groups = dict(zip(names, seen[s.GROUP].values.astype(str), strict=True))
     make = panel_from_returns if returns else panel_from_prices
@@ -42,5 +42,5 @@ def update(
     grown = move_on(tree, panel)
     more = grown[s.OBSERVED_DATA].sizes[s.TIME] - seen.sizes[s.TIME]
     save(grown, out)
-    last = stamp_text(grown[s.OBSERVED_DATA][s.TIME].values[-1])
+    last = stamp_text(grown[s.OBSERVED_DATA].to_dataset()[s.TIME].values[-1])
     typer.echo(f"{out}: {count_periods(more, year_in(seen))} more, up to {last}")
