@@ -37,6 +37,7 @@ from .factors import restore_factors as restore_factors
 from .fit import fit as fit
 from .fit import sample_prior_predictive as sample_prior_predictive
 from .forecast import forecast as forecast
+from .info import info as info
 from .keep import load as load
 from .keep import save as save
 from .latent import align_loadings as align_loadings

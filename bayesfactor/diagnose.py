@@ -17,7 +17,7 @@ from bayesfactor.laws.whole import whole_fit
 from bayesfactor.periods import step_in, year_in
 from bayesfactor.psis import psis_loo, relative_efficiency
 
-__all__ = ["diagnose", "verdict_lines"]
+__all__ = ["computation", "diagnose", "verdict_lines"]
 
 R_HAT_FAIL: Final = 1.05
 R_HAT_WARN: Final = 1.01
@@ -91,19 +91,8 @@ def diagnose(tree: xr.DataTree, *, check_adequacy: bool = True) -> xr.Dataset:
     needed = (s.POSTERIOR, s.SAMPLE_STATS, s.LOG_LIKELIHOOD, s.OBSERVED_DATA, s.CONSTANT_DATA)
     s.check_tree(tree, *needed, verb="diagnose", nan=True)
     tree = whole_fit(tree)
-    parameters = _parameters(tree[s.POSTERIOR].to_dataset())
-    data = xr.merge([_convergence(parameters), _sampler(tree), _pareto_k(tree)], join="exact")
-    found = _judge(data, tree, parameters)
-    data.attrs = {
-        "verdict": found.verdict,
-        "reasons": "\n".join(found.reasons),
-        "remedies": "\n".join(found.remedies),
-        "adequacy": "not checked",
-        "adequacy_reasons": "",
-        "method": str(tree.attrs.get("method", "unknown")),
-        "periods_per_year": year_in(tree),
-        **{k: tree.attrs[k] for k in FINGERPRINTS if k in tree.attrs},
-    }
+    judged = computation(tree)
+    data = xr.merge([judged, _pareto_k(tree)], join="exact", combine_attrs="override")
     if not check_adequacy:
         return data
     checks = predictive_checks(tree)
@@ -111,6 +100,26 @@ def diagnose(tree: xr.DataTree, *, check_adequacy: bool = True) -> xr.Dataset:
     data = xr.merge([data, checks], join="exact", combine_attrs="override")
     data.attrs |= {"adequacy": adequacy, "adequacy_reasons": "\n".join(reasons)}
     return data
+
+
+def computation(tree: xr.DataTree) -> xr.Dataset:
+    """Return convergence, the sampler's record and the verdict on them: the quick part of `diagnose`."""
+    tree = whole_fit(tree)
+    parameters = _parameters(tree[s.POSTERIOR].to_dataset())
+    data = xr.merge([_convergence(parameters), _sampler(tree)], join="exact")
+    found = _judge(data, tree, parameters)
+    return data.assign_attrs(
+        {
+            "verdict": found.verdict,
+            "reasons": "\n".join(found.reasons),
+            "remedies": "\n".join(found.remedies),
+            "adequacy": "not checked",
+            "adequacy_reasons": "",
+            "method": str(tree.attrs.get("method", "unknown")),
+            "periods_per_year": year_in(tree),
+            **{k: tree.attrs[k] for k in FINGERPRINTS if k in tree.attrs},
+        }
+    )
 
 
 def verdict_lines(diagnosis: xr.Dataset) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import xarray as xr
 
+from bayesfactor import accessor  # noqa: F401 - all rooms import this one: wherever a tree is, there is `.bf`
 from bayesfactor.errors import SchemaError
 from bayesfactor.intact import Layout, Range, check_whole, digest, names_digest
 

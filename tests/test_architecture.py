@@ -28,7 +28,7 @@ class Room:
 
 
 ROOMS = {
-    "ground": Room("errors intact schema interrupts periods"),
+    "ground": Room("errors words accessor intact schema interrupts periods"),
     "tables": Room("tables", "ground"),
     "panel": Room("panel", "tables ground"),
     "factors": Room("factors", "panel tables ground"),
@@ -60,6 +60,7 @@ ROOMS = {
     "update": Room("update", "laws panel ground"),
     "keep": Room("keep", "ground"),
     "download": Room("download", "keep ground"),
+    "info": Room("info", "diagnose risk laws ground"),
     "plots": Room("plots", "scoring stress risk diagnose laws ground"),
     "report": Room(
         "report",

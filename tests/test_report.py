@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from trees import make_tree, with_attrs
 
+from bayesfactor import words
 from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import (
     BayesFactorError,
@@ -20,7 +21,7 @@ from bayesfactor.errors import (
     SchemaError,
     WeightsError,
 )
-from bayesfactor.report import figures, report, words
+from bayesfactor.report import figures, report
 from bayesfactor.risk import decompose_risk
 
 NASTY = 'A<b>"&$x</td><script>'

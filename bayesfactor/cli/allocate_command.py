@@ -86,8 +86,8 @@ def _table(found: Any) -> Any:
     """Return weight, its interval, what was held and the share of the risk (asset)."""
     table = found["weights"].to_dataframe(name="weight")[["weight"]]
     if "weights_posterior" in found:
-        ends = found["weights_posterior"].quantile(_ENDS, ("chain", "draw")).values
-        table["low"], table["high"] = ends
+        ends = found["weights_posterior"].quantile((0.5, *_ENDS), ("chain", "draw")).values
+        table["by_draw"], table["low"], table["high"] = ends
     table["previous"] = found["previous_weight"].values
     table["risk_share"] = found["risk_share"].sum("component").values
     return table
@@ -111,7 +111,7 @@ def _show(found: Any, table: Any, *, traded: bool) -> None:
     show_table([f"{found.attrs['objective']}, {ahead}", "% of value"], figures)
     parts = found["risk_share"].sum("asset").to_series()
     show_table(["component", "% of variance"], [(k, f"{100 * v + 0.0:.1f}") for k, v in parts.items()])
-    heads = ["asset", "% held", *(["90 % interval"] if "low" in table else []), "% of variance"]
+    heads = ["asset", "% held", *(["by draw", "90 % interval"] if "low" in table else []), "% of variance"]
     heads += ["% now"] if traded else []
     rows = []
     for name, row in table.sort_values("weight", ascending=False, kind="stable").iterrows():
@@ -119,6 +119,7 @@ def _show(found: Any, table: Any, *, traded: bool) -> None:
             continue
         cells = [str(name), f"{100 * row['weight'] + 0.0:.2f}"]
         if "low" in table:
+            cells.append(f"{100 * row['by_draw'] + 0.0:.2f}")
             cells.append(f"{100 * row['low'] + 0.0:.1f} to {100 * row['high'] + 0.0:.1f}")
         cells.append(f"{100 * row['risk_share'] + 0.0:.1f}")
         rows.append(cells + ([f"{100 * row['previous']:.2f}"] if traded else []))

@@ -333,7 +333,7 @@ def risk(
 ) -> None:
     """Decompose the risk of a portfolio over the next periods."""
     from bayesfactor.cli.inputs import TREE, check_output, read_kappa, read_levels, read_weights, write_csv
-    from bayesfactor.cli.show import contribution_table, contributions, key_figures
+    from bayesfactor.cli.show import about, contribution_table, contributions, key_figures
     from bayesfactor.keep import load, save
     from bayesfactor.positions import read_positions
     from bayesfactor.risk import decompose_risk
@@ -356,6 +356,7 @@ def risk(
         repricing=repricing,
         random_seed=seed,
     )
+    about(tree, found)
     key_figures(found)
     contributions(found)
     if out is not None:

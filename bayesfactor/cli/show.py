@@ -13,6 +13,8 @@ from bayesfactor import schema as s
 from bayesfactor.periods import stamp_text, step_in, the_next, year_in
 
 __all__ = [
+    "GIVEN_HEADS",
+    "about",
     "backtest_losses",
     "comparison",
     "console",
@@ -21,6 +23,7 @@ __all__ = [
     "coverage",
     "factor_summary",
     "forecast_summary",
+    "given",
     "key_figures",
     "shares",
     "show_table",
@@ -30,6 +33,9 @@ __all__ = [
 _WIDE = 200
 _TOP_ASSETS = 10
 _ENDS = (0.05, 0.95)
+_ABOUT = ("window", "as of", "verdict", "forecast")
+GIVEN_HEADS = ("parameters known", "90 % interval")
+"""Over a number given the parameters and its interval: the two are of one quantity."""
 
 
 def console() -> Console:
@@ -95,8 +101,18 @@ def worst_parameters(diagnosis: xr.Dataset, rows: int) -> None:
     show_table(["parameter", "R-hat", "bulk ESS", "tail ESS"], cells, title="Smallest effective sample sizes")
 
 
+def about(tree: xr.DataTree, risk: xr.Dataset) -> None:
+    """Print what the numbers that follow are of: model, window, as-of date, what is held, verdict."""
+    from bayesfactor.info import Info, holding_words, info
+
+    fit = info(tree)
+    drift = (("drift", str(risk.attrs["drift"])),) if risk.attrs.get("drift") else ()
+    kept = [fact for fact in fit.facts if fact[0] in _ABOUT]
+    console().print(str(Info(fit.title, (*kept, ("held", holding_words(risk)), *drift))), soft_wrap=True)
+
+
 def key_figures(risk: xr.Dataset) -> None:
-    """Print volatility, VaR and ES with 90 % intervals and Monte-Carlo errors."""
+    """Print volatility, VaR and ES with Monte-Carlo errors, and the same given the parameters."""
     value, periods = float(risk.attrs["value"]), int(risk.attrs["horizon"])
     form = _percent if value == 1.0 else _money
     year = year_in(risk)
@@ -106,6 +122,8 @@ def key_figures(risk: xr.Dataset) -> None:
         _figure("volatility, annualised", volatility * years, draws * years, form),
         _figure("volatility", volatility, draws, form),
     ]
+    if "volatility_central" in risk:
+        rows.append(_figure("volatility of the middle of the law", risk["volatility_central"], None, form))
     for key, name in (("var", "VaR"), ("es", "ES")):
         for i, level in enumerate(risk[s.LEVEL].values):
             at = risk.isel({s.LEVEL: i})
@@ -114,17 +132,26 @@ def key_figures(risk: xr.Dataset) -> None:
     unit = "% of value" if value == 1.0 else f"money, of {_money(value)}"
     ahead = the_next(periods, year)
     ahead += ", compounded" if risk.attrs.get("compounding") else ""
-    heads = ["", "", "90 % interval", "MC error"]
-    show_table(heads, [[*r, ""][:4] for r in rows], title=f"Risk over {ahead}, {unit}")
+    heads = ["", "", *GIVEN_HEADS, "MC error"]
+    show_table(heads, [[*r, ""][: len(heads)] for r in rows], title=f"Risk over {ahead}, {unit}")
 
 
 def _figure(
     name: str, point: xr.DataArray, draws: xr.DataArray | None, form: Callable[[float], str]
 ) -> list[str]:
+    return [name, form(float(point)), *given(draws, form)]
+
+
+def given(draws: xr.DataArray | None, form: Callable[[float], str]) -> tuple[str, str]:
+    """Return the middle of a posterior and its 90 % interval, nothing where there is none.
+
+    A number that averages over the parameters is another quantity than the number given them, whose interval
+    this is: it may lie outside.
+    """
     if draws is None or bool(draws.isnull().all()):  # no closed form, no interval
-        return [name, form(float(point)), ""]
-    low, high = np.quantile(draws.values, _ENDS)
-    return [name, form(float(point)), f"{form(low)} to {form(high)}"]
+        return "", ""
+    middle, low, high = np.quantile(draws.values, (0.5, *_ENDS))
+    return form(middle), f"{form(low)} to {form(high)}"
 
 
 def _percent(x: float) -> str:

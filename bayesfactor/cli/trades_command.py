@@ -9,8 +9,6 @@ from bayesfactor.cli.commands import FillZero, Fit, Horizon, Levels, Seed, Weigh
 
 __all__ = ["trades"]
 
-_ENDS = (0.05, 0.95)
-
 
 def trades(
     *,
@@ -51,7 +49,7 @@ def trades(
 def _show(found: Any) -> None:
     """Print each number before, and its change by trade with interval and first order."""
     from bayesfactor import schema as s
-    from bayesfactor.cli.show import show_table
+    from bayesfactor.cli.show import GIVEN_HEADS, given, show_table
 
     percent = float(found.attrs["value"]) == 1.0
 
@@ -61,7 +59,7 @@ def _show(found: Any) -> None:
         return mark + (f"{100 * number:.2f}" if percent else f"{number:,.0f}")
 
     unit = "% of value" if percent else "money"
-    heads = ["trade", "before", "after", "change", "90 % interval", "MC error", "first order"]
+    heads = ["trade", "before", "after", "change", *GIVEN_HEADS, "MC error", "first order"]
     kinds = [("volatility", "volatility", found)]
     for name, title in (("var", "VaR"), ("es", "ES")):
         for i, level in enumerate(found[s.LEVEL].values):
@@ -70,15 +68,13 @@ def _show(found: Any) -> None:
         rows = []
         for trade in found[s.TRADE].values:
             one = at.sel({s.TRADE: trade})
-            draws = one[f"{name}_change_posterior"]
-            ends = draws.quantile(_ENDS).values if not bool(draws.isnull().any()) else None
             rows.append(
                 [
                     str(trade),
                     form(one[name]),
                     form(one[f"{name}_after"]),
                     form(one[f"{name}_change"], sign=True),
-                    "" if ends is None else " to ".join(form(x, sign=True) for x in ends),
+                    *given(one[f"{name}_change_posterior"], lambda x: form(x, sign=True)),
                     form(one[f"{name}_change_mcse"]) if f"{name}_change_mcse" in one else "",
                     form(one[f"{name}_first_order"], sign=True),
                 ]

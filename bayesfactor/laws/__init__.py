@@ -16,7 +16,7 @@ from bayesfactor.laws.lowrank import LowRankLaw
 from bayesfactor.laws.scores import ScoresLaw
 from bayesfactor.laws.static import StaticLaw
 
-__all__ = ["LAWS", "ChainedLaw", "Law", "Moments", "Scenarios", "law_class", "law_of"]
+__all__ = ["LAWS", "ChainedLaw", "Law", "Moments", "Scenarios", "follows_days", "law_class", "law_of"]
 
 LAWS: Final[dict[str, type[Law]]] = {
     "static": StaticLaw,
@@ -35,6 +35,13 @@ def law_of(tree: xr.DataTree, draws: np.ndarray | None = None) -> Law:
     except KeyError as error:
         msg = f"a tree of structure {tree.attrs['structure']} holds more than this one: {error.args[0]}"
         raise SchemaError(msg) from error
+
+
+def follows_days(tree: xr.DataTree) -> bool:
+    """Whether forecasts of a tree follow the days before; else they are of a typical day of its window."""
+    if s.POSTERIOR not in tree.children and s.PREDICTIONS in tree.children:  # a mixture of fits
+        return bool(tree[s.PREDICTIONS].attrs.get("chained", 0))
+    return law_class(tree).chained
 
 
 def law_class(tree: xr.DataTree) -> type[Law]:

@@ -124,6 +124,9 @@ class Law(Protocol):
         """What a row's log-likelihood is conditional on: `factors`, `nothing` or `past`."""
         ...
 
+    chained: ClassVar[bool]
+    """Whether variances follow the days before. Where they do not, the law of the next period is the same
+    after a crash as after a calm day: a forecast is of a typical day of the window."""
     cells_are_dear: ClassVar[bool]
     """Whether each cell's log-likelihood, given the rest of its day, takes importance sampling."""
 

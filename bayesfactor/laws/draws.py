@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
@@ -113,6 +113,8 @@ class Common:
     floor : bool
         Whether simulated returns below -1 are floored (simple returns).
     """
+
+    chained: ClassVar[bool] = False
 
     returns: np.ndarray
     factors: np.ndarray

@@ -132,6 +132,7 @@ class GarchLaw:
 
     given: ClassVar[str] = "past"
     cells_are_dear: ClassVar[bool] = False
+    chained: ClassVar[bool] = True
 
     returns: np.ndarray
     factors: np.ndarray
@@ -349,7 +350,7 @@ class GarchLaw:
             shocks=self.mixing,
             factor_skew=skew(self.shocks),
             specific_skew=skew(self.assets),
-            chained=True,
+            chained=self.chained,
         )
 
     def _refuse_if_moved(self) -> None:

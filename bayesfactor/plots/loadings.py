@@ -27,7 +27,7 @@ def plot_loadings(
     *,
     factor: str | Sequence[str] | None = None,
     assets: Sequence[str] | None = None,
-    ci_prob: float = 0.94,
+    ci_prob: float = 0.9,
     group_by: bool = True,
     ax: Axes | Sequence[Axes] | np.ndarray | None = None,
     figsize: tuple[float, float] | None = None,

@@ -59,6 +59,13 @@ class Positions:
         """
         return float(self._each["value"].sum())
 
+    @property
+    def notional(self) -> np.ndarray:
+        """|quantity x price| by underlying (asset): an option as its underlying, greeks by their delta."""
+        rows = self._sorted
+        size = (rows["quantity"] * rows["price"]).fillna(rows["delta"]).fillna(0.0)
+        return self._by_asset(np.abs(size.to_numpy("float64")))
+
     def table(self, period_days: float = 1.0) -> pd.DataFrame:
         """Return the positions with value, delta, gamma, vega, theta and funding of each.
 

@@ -27,21 +27,21 @@ class Alone:
     labels : ndarray (part)
     volatility : ndarray (part)
         Pooled over draws.
-    draws : ndarray (draw, part)
-        The same given each of some draws.
     unit : ndarray (part)
         Volatility of one unit: of the factor itself, or of the asset.
-    exposure : ndarray (part)
-        Mean loading of the portfolio on a factor; weight of an asset or group.
-    exposure_draws : ndarray (draw, part)
+    exposure : ndarray (draw, part)
+        Loading of the portfolio on a factor; the weight of an asset or group, one draw of it.
     """
 
     labels: np.ndarray
     volatility: np.ndarray
-    draws: np.ndarray
     unit: np.ndarray
     exposure: np.ndarray
-    exposure_draws: np.ndarray
+
+    def take(self, positions: np.ndarray) -> "Alone":
+        """Return some of the parts."""
+        labels, volatility, unit = self.labels[positions], self.volatility[positions], self.unit[positions]
+        return Alone(labels, volatility, unit, self.exposure[:, positions])
 
 
 def factors_alone(found: Predictions, weights: np.ndarray) -> Alone:
@@ -58,30 +58,19 @@ def factors_alone(found: Predictions, weights: np.ndarray) -> Alone:
     some = thinned(m.n_draws, _DRAWS)
     of_factors = np.sqrt((x**2 * variance).mean(axis=0) + (x * mean).var(axis=0))
     drift = m.horizon * (m.alpha @ book.weights)
-    others, none = np.full(2, np.nan), np.zeros(len(some))
+    others = np.full(2, np.nan)
     return Alone(
         np.append(labels.factors.astype(str), [s.SPECIFIC, s.DRIFT]),
         np.append(of_factors, [np.sqrt(specific.mean()), drift.std()]),
-        np.column_stack([np.abs(x[some]) * np.sqrt(variance[some]), np.sqrt(specific[some]), none]),
         np.append(np.sqrt(variance.mean(axis=0) + mean.var(axis=0)), others),
-        np.append(x.mean(axis=0), others),
         np.column_stack([x[some], np.full((len(some), 2), np.nan)]),
     )
 
 
 def assets_alone(found: Predictions, weights: np.ndarray) -> Alone:
     """Return every asset by itself, in the order of the panel."""
-    one = np.eye(len(weights))
-    unit, draws = _portfolios(found, one)
-    size = np.abs(weights)
-    return Alone(
-        found.labels.assets.astype(str),
-        size * unit,
-        size * draws,
-        unit,
-        weights,
-        np.broadcast_to(weights, draws.shape),
-    )
+    unit = _portfolios(found, np.eye(len(weights)))
+    return Alone(found.labels.assets.astype(str), np.abs(weights) * unit, unit, weights[None])
 
 
 def groups_alone(found: Predictions, weights: np.ndarray) -> Alone:
@@ -89,18 +78,12 @@ def groups_alone(found: Predictions, weights: np.ndarray) -> Alone:
     groups = found.labels.groups.astype(str)
     names = np.unique(groups)
     held = np.stack([np.where(groups == g, weights, 0.0) for g in names])
-    volatility, draws = _portfolios(found, held)
     net = found.labels.to_canonical(held).sum(axis=1)
-    nothing = np.full(len(names), np.nan)
-    return Alone(names, volatility, draws, nothing, net, np.broadcast_to(net, draws.shape))
+    return Alone(names, _portfolios(found, held), np.full(len(names), np.nan), net[None])
 
 
-def _portfolios(found: Predictions, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return volatility (portfolio), and given each of some draws (draw, portfolio)."""
-    m = found.moments
-    thin = m.take(thinned(m.n_draws, _DRAWS))
+def _portfolios(found: Predictions, held: np.ndarray) -> np.ndarray:
+    """Return the volatility of each portfolio (portfolio), pooled over draws."""
     held = found.labels.to_canonical(held)
     with np.errstate(invalid="ignore"):
-        pooled = [Book(m, one).volatility()[0] for one in held]
-        draws = [Book(thin, one).volatility_by_draw()[0] for one in held]
-    return np.array(pooled), np.stack(draws, axis=1)
+        return np.array([Book(found.moments, one).volatility()[0] for one in held])

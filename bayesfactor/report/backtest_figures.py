@@ -10,11 +10,11 @@ from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.plots import PALETTE, plot_backtest
 from bayesfactor.plots.frame import date_axis, ink
-from bayesfactor.report import words as w
 from bayesfactor.report.contest import Contest
-from bayesfactor.report.figures import Picture, drawn
+from bayesfactor.report.figures import INTERVAL, Picture, drawn
 from bayesfactor.scoring import fz0_loss
 from bayesfactor.scoring.contract import ES, MIN_DAYS, MODEL, PIT, PORTFOLIO, REALISED, VAR
 
@@ -97,14 +97,16 @@ def pit_picture(data: xr.Dataset, model: str) -> Picture | None:
 
     alt = (
         f"Histograms of the probability integral transforms of {model}, one a portfolio, with the band "
-        "in which 90 % of bars of a right model lie."
+        f"in which {w.plain_percent(INTERVAL)} of bars of a right model lie."
     )
     return drawn(draw, (0.4 + 2.45 * columns, 0.25 + 1.95 * rows), "pit", alt)
 
 
 def _histogram(axes: Axes, name: str, pit: np.ndarray) -> None:
     counts, edges = np.histogram(pit, bins=BINS, range=(0.0, 1.0))
-    low, high = stats.binom.ppf([0.05, 0.95], len(pit), 1.0 / BINS) / len(pit) * BINS
+    low, high = (
+        stats.binom.ppf([0.5 - INTERVAL / 2, 0.5 + INTERVAL / 2], len(pit), 1.0 / BINS) / len(pit) * BINS
+    )
     middle = (edges[:-1] + edges[1:]) / 2
     axes.axhspan(low, high, color=PALETTE[9], alpha=0.22, lw=0, zorder=0)
     axes.bar(middle, counts / len(pit) * BINS, width=0.86 / BINS, color=PALETTE[0], alpha=0.75)

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.errors import RiskError, SchemaError
 from bayesfactor.keep import written_whole
 from bayesfactor.report import backtest_words as words
-from bayesfactor.report import words as w
 from bayesfactor.report.backtest_figures import pit_picture, race_picture, var_pictures
 from bayesfactor.report.backtest_tables import coverage_grids, density_grids, loss_grid, shortfall_grids
 from bayesfactor.report.contest import SIZE, contest
@@ -109,7 +109,7 @@ def _page(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     found = contest(backtest, level, reference)
-    first, last = words.span(data[s.TIME].values)
+    first, last = w.stamps(data[s.TIME].values)
     sizes = (w.count(data.sizes[d], d) for d in (MODEL, PORTFOLIO))
     pictures = var_pictures(data, found, level)
     environment = Environment(

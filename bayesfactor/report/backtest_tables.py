@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import xarray as xr
 
-from bayesfactor.report import words as w
+from bayesfactor import words as w
 from bayesfactor.report.contest import (
     COVERAGE_TESTS,
     SHORTFALL_TESTS,

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.report import words as w
+from bayesfactor import words as w
 from bayesfactor.report.content import Banner, Card
 from bayesfactor.report.contest import (
     COVERAGE_TESTS,
@@ -18,7 +18,7 @@ from bayesfactor.report.contest import (
 from bayesfactor.scoring.contract import MODEL, PORTFOLIO
 from bayesfactor.scoring.sampling import BAD_RHAT, Sampling
 
-__all__ = ["cards", "facts", "headline", "power", "sampling_banner", "span", "verdict"]
+__all__ = ["cards", "facts", "headline", "power", "sampling_banner", "verdict"]
 
 
 def headline(found: Contest) -> str:
@@ -138,19 +138,10 @@ def _card(
     return Card(label, w.number(found.losses[model]), tuple(lines))
 
 
-def span(stamps: np.ndarray) -> tuple[str, str]:
-    """Return the first and last stamp; midnight is left out."""
-    if stamps.dtype.kind != "M":
-        return str(stamps[0]), str(stamps[-1])
-    unit = "D" if (stamps == stamps.astype("datetime64[D]")).all() else "m"
-    first, last = (str(x.astype(f"datetime64[{unit}]")).replace("T", " ") for x in stamps[[0, -1]])
-    return first, last
-
-
 def facts(backtest: xr.Dataset, scores: xr.Dataset, found: Contest) -> list[tuple[str, str]]:
     """Return how the forecasts were made, as far as the backtest says."""
     a, days = backtest.attrs, scores["days"].values
-    first, last = span(backtest[s.TIME].values)
+    first, last = w.stamps(backtest[s.TIME].values)
     kinds = backtest["kind"].values.astype(str) if "kind" in backtest.coords else np.array([])
     names = backtest[MODEL].values.astype(str)
     is_baseline = kinds == "baseline" if len(kinds) else np.zeros(len(names), bool)

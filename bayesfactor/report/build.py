@@ -19,8 +19,8 @@ from bayesfactor.report.page import Subject, page
 from bayesfactor.report.section_active import active_risk
 from bayesfactor.report.section_stress import check_stress, sensitivity_section
 from bayesfactor.report.side_by_side import side_by_side
-from bayesfactor.report.tables_contributions import held_weights
 from bayesfactor.risk import decompose_risk
+from bayesfactor.risk.held import held_weights
 from bayesfactor.risk.weights import weights_for
 
 __all__ = ["report"]

@@ -3,17 +3,18 @@
 Numbers are already words in the cells of a table; `frame` holds the same numbers as numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 import numpy as np
 import pandas as pd
 
-from bayesfactor.report import words as w
-from bayesfactor.report.figures import Picture
+from bayesfactor import words as w
+from bayesfactor.report.figures import INTERVAL, Picture
 
 __all__ = [
+    "GIVEN",
     "INTERVAL",
     "INTERVAL_HEAD",
     "Banner",
@@ -22,6 +23,7 @@ __all__ = [
     "Card",
     "Cards",
     "Cell",
+    "Column",
     "Document",
     "Drawing",
     "Facts",
@@ -33,12 +35,15 @@ __all__ = [
     "Words",
     "bars",
     "cells",
+    "foot",
+    "lines",
     "quantiles",
 ]
 
-INTERVAL: Final = 0.9
-"""Probability of every interval in the report."""
 INTERVAL_HEAD: Final = f"{w.plain_percent(INTERVAL)} interval"
+GIVEN: Final = "parameters known"
+"""What stands left of an interval: the middle of the same posterior, that of a number given the parameters. A
+number that averages over them is another quantity, and may lie outside."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,15 @@ class Row:
     label: str
     cells: tuple[Cell, ...]
     bar: Bar | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table before it is rows: its head, a text each line, and the text of the last line."""
+
+    head: str
+    texts: Sequence[str]
+    total: str = ""
 
 
 @dataclass(frozen=True)
@@ -236,11 +250,29 @@ def cells(*texts: str) -> tuple[Cell, ...]:
     return tuple(Cell(t, "interval" if " to " in t else "") for t in texts)
 
 
+def lines(
+    labels: Iterable[object], columns: Sequence[Column], drawn: Sequence[Bar | None] | None = None
+) -> tuple[Row, ...]:
+    """Return the rows of a table, cell by cell from its columns."""
+    names = [str(label) for label in labels]
+    marks = [None] * len(names) if drawn is None else drawn
+    return tuple(Row(name, cells(*(c.texts[i] for c in columns)), marks[i]) for i, name in enumerate(names))
+
+
+def foot(label: str, columns: Sequence[Column]) -> Row:
+    """Return the last row of a table."""
+    return Row(label, cells(*(c.total for c in columns)))
+
+
 def quantiles(draws: np.ndarray) -> np.ndarray:
-    """Return the two ends of the report's interval over the first axis; NaN where a draw is."""
+    """Return the middle of draws and both ends of the report's interval, over the first axis.
+
+    The three are of one quantity, so that the first lies between the others, NaN where a draw is.
+    """
+    tail = 0.5 - INTERVAL / 2
     with np.errstate(invalid="ignore"):  # between two infinite draws
-        ends: np.ndarray = np.quantile(draws, [0.5 - INTERVAL / 2, 0.5 + INTERVAL / 2], axis=0)
-    return ends
+        found: np.ndarray = np.quantile(draws, [0.5, tail, 1.0 - tail], axis=0)
+    return found
 
 
 def bars(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[Bar | None]:

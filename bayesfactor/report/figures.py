@@ -17,12 +17,15 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.errors import SchemaError
 from bayesfactor.plots import PALETTE, plot_loadings, plot_tails
 from bayesfactor.plots.frame import PANELS_PER_ROW, forest_size
 
-__all__ = ["MOST_ASSETS", "Picture", "drawn", "loadings_picture", "tails_picture"]
+__all__ = ["INTERVAL", "MOST_ASSETS", "Picture", "drawn", "loadings_picture", "tails_picture"]
 
+INTERVAL: Final = 0.9
+"""Probability of every interval and band in the report."""
 MOST_ASSETS: Final = 40
 """Assets in the forest; the rest would make it taller than anybody scrolls."""
 _DPI: Final = 96.0
@@ -74,12 +77,12 @@ def loadings_picture(tree: xr.DataTree, weight: xr.DataArray, name: str = "loadi
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for spare in grid[n:]:
             spare.set_visible(False)
-        plot_loadings(tree, assets=list(names), ax=grid[:n])
+        plot_loadings(tree, assets=list(names), ci_prob=INTERVAL, ax=grid[:n])
 
     size = forest_size(n, len(names) + len(np.unique(groups)))
     alt = (
-        f"Forest plot of the loadings of {len(names)} assets on {n} factors, grouped by sector, with 94 % "
-        "intervals."
+        f"Forest plot of the loadings of {len(names)} assets on {n} factors, grouped by sector, with "
+        f"{w.plain_percent(INTERVAL)} intervals."
     )
     return drawn(draw, size, name, alt)
 
@@ -88,11 +91,11 @@ def tails_picture(tree: xr.DataTree, random_seed: int) -> Picture | None:
     """Return the tail check; None where there are too few returns."""
     alt = (
         "How often specific returns exceed a size, on logarithmic scales: observed losses and gains as "
-        "marks, the model's 90 % band shaded."
+        f"marks, the model's {w.plain_percent(INTERVAL)} band shaded."
     )
     try:
         return drawn(
-            lambda figure: plot_tails(tree, ax=figure.subplots(), random_seed=random_seed),
+            lambda figure: plot_tails(tree, ci_prob=INTERVAL, ax=figure.subplots(), random_seed=random_seed),
             _TAILS_SIZE,
             "tails",
             alt,

@@ -10,12 +10,12 @@ from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.laws.blocks import thinned
 from bayesfactor.periods import step_in
 from bayesfactor.plots import PALETTE
 from bayesfactor.plots.frame import date_axis, ink
-from bayesfactor.report import words as w
-from bayesfactor.report.figures import Picture, drawn
+from bayesfactor.report.figures import INTERVAL, Picture, drawn
 
 __all__ = ["pareto_picture", "pit_picture", "rank_picture"]
 
@@ -24,7 +24,6 @@ _SIMULATIONS: Final = 100
 _MOST_DRAWS: Final = 125
 """Of a chain: thinned draws are nearer to independent, which is what the band assumes."""
 _GOOD_K: Final = 0.7
-_BAND: Final = 0.94
 
 
 def rank_picture(tree: xr.DataTree, labels: list[str]) -> Picture | None:
@@ -50,7 +49,7 @@ def rank_picture(tree: xr.DataTree, labels: list[str]) -> Picture | None:
     n_draws = post.sizes[s.DRAW]
     rng = np.random.default_rng(0)  # of the band alone
     points, _, low, high = ecdf_pit(
-        (np.arange(n_draws) + 0.5) / n_draws, _BAND, _SIMULATIONS, n_chains=post.sizes[s.CHAIN], rng=rng
+        (np.arange(n_draws) + 0.5) / n_draws, INTERVAL, _SIMULATIONS, n_chains=post.sizes[s.CHAIN], rng=rng
     )
     low, high = low - points, high - points
 
@@ -72,7 +71,7 @@ def rank_picture(tree: xr.DataTree, labels: list[str]) -> Picture | None:
 
     alt = (
         f"Ranks of the draws of each chain among all draws, for the {len(values)} parameters that mixed "
-        f"worst: inside the grey band ({_BAND:.0%}, all points together) chains agree."
+        f"worst: inside the grey band ({w.plain_percent(INTERVAL)}, all points together) chains agree."
     )
     return drawn(draw, (0.6 + 2.4 * len(values), 2.4), "ranks", alt)
 
@@ -101,7 +100,7 @@ def pit_picture(diagnosis: xr.Dataset) -> Picture | None:
     at = np.linspace(0.0, 1.0, _POINTS + 1)
     gap = np.searchsorted(pit, at, side="right") / len(pit) - at
     days = max(1, len(np.unique(diagnosis["cell_time"].values)))
-    low, high = stats.binom.ppf([[0.03], [0.97]], days, at) / days - at
+    low, high = stats.binom.ppf([[0.5 - INTERVAL / 2], [0.5 + INTERVAL / 2]], days, at) / days - at
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -113,8 +112,9 @@ def pit_picture(diagnosis: xr.Dataset) -> Picture | None:
         axes.set_ylabel("ECDF less uniform")
 
     alt = (
-        f"Distribution of {len(pit)} leave-one-out probabilities less the uniform's. The band is what as "
-        f"many independent returns as there are {step_in(diagnosis)}s would do."
+        f"Distribution of {len(pit)} leave-one-out probabilities less the uniform's. The band holds "
+        f"{w.plain_percent(INTERVAL)} of what as many independent returns as there are {step_in(diagnosis)}s "
+        "would do."
     )
     return drawn(draw, (5.0, 2.6), "loopit", alt)
 

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.forecast import Predictions
 from bayesfactor.plots import PALETTE
 from bayesfactor.plots.frame import ink, open_frame, row_labels
-from bayesfactor.report import words as w
 from bayesfactor.report.content import INTERVAL, quantiles
 from bayesfactor.report.figures import Picture, drawn
 from bayesfactor.risk.exact import Book
@@ -58,8 +58,8 @@ def distribution_picture(losses: np.ndarray, risk: xr.Dataset, over: str) -> Pic
     levels = " and ".join(w.plain_percent(v) for v in risk[s.LEVEL].values)
     alt = (
         f"Left: histogram of the predicted loss over {over}, with value at risk and expected shortfall at "
-        f"{levels} marked. Right: the chance of a larger loss, on a logarithmic scale, with the "
-        f"{w.plain_percent(INTERVAL)} interval of each value at risk."
+        f"{levels} marked. Right: the chance of a larger loss, on a logarithmic scale, with each value at "
+        f"risk given the parameters, middle and {w.plain_percent(INTERVAL)} interval."
     )
     return drawn(draw, (_WIDE, 3.3), "law", alt)
 
@@ -101,10 +101,11 @@ def _exceedance(axes: Axes, losses: np.ndarray, risk: xr.Dataset, high: float) -
     axes.plot(x[shown], chance[shown], color=PALETTE[0], lw=1.8)
     for i, level in enumerate(risk[s.LEVEL].values):
         one = float(risk["var"][i])
-        ends = quantiles(risk["var_posterior"].isel({s.LEVEL: i}).values.ravel())
+        middle, *ends = quantiles(risk["var_posterior"].isel({s.LEVEL: i}).values.ravel())
         if np.isfinite(ends).all():
             axes.hlines(1.0 - level, *ends, color=PALETTE[1], lw=2.6)
-        axes.scatter([one], [1.0 - level], color=PALETTE[1], s=24, zorder=3)
+            axes.plot([middle], [1.0 - level], "|", color=PALETTE[1], ms=10, mew=1.8)
+        axes.scatter([one], [1.0 - level], color=PALETTE[0], s=24, zorder=3)
         axes.annotate(
             f"VaR {w.plain_percent(level)}", (one, 1.0 - level), (6, 6), textcoords="offset points",
             fontsize=8.5, parse_math=False,
@@ -134,7 +135,7 @@ def stress_picture(stress: xr.Dataset) -> Picture:
     order = np.argsort(-loss, kind="stable")
     names = stress["scenario"].values.astype(str)[order]
     draws = stress["loss_posterior"].transpose(..., "scenario").values.reshape(-1, len(loss))
-    low, high = quantiles(draws)[:, order]
+    _, low, high = quantiles(draws)[:, order]
     es = stress["es"].isel({s.LEVEL: int(stress[s.LEVEL].values.argmax())}).values[order]
     level = w.plain_percent(float(stress[s.LEVEL].max()))
     y = np.arange(len(order))

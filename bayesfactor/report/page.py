@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.forecast import Predictions
-from bayesfactor.report import words as w
-from bayesfactor.report.content import INTERVAL, Block, Document, Drawing, Section, Words
+from bayesfactor.report.content import INTERVAL, Document, Drawing, Section, Words
 from bayesfactor.report.figures import MOST_ASSETS, loadings_picture, tails_picture
 from bayesfactor.report.section_active import Active, active_section
 from bayesfactor.report.section_backtest import backtest_section
@@ -27,7 +27,7 @@ from bayesfactor.report.section_model import (
 from bayesfactor.report.section_risk import contributions_section, exposures_section, risk_section
 from bayesfactor.report.section_stress import sensitivity_section, stress_section
 from bayesfactor.report.section_systematic import systematic_section
-from bayesfactor.report.tables_contributions import held_weights
+from bayesfactor.risk.held import held_of, held_weights, is_held, only_held
 
 __all__ = ["Subject", "loadings_section", "page", "script", "written"]
 
@@ -59,12 +59,15 @@ def page(
     """Return the report, section by section."""
     tree, risk, found = subject.tree, subject.risk, subject.found
     over = w.per_horizon(int(risk.attrs.get("horizon", 1)), years_of(tree))
-    weights, level = held_weights(risk), float(risk[s.LEVEL].max())
+    weights, level, shown = held_weights(risk), float(risk[s.LEVEL].max()), only_held(risk)
+    itself = subject.active is not None and subject.active.risk is None
+    none = ("Benchmark", "the portfolio itself: there is no active position, and no active risk")
+    aside = (none,) if itself else ()
     with np.errstate(invalid="ignore"):  # shares of what is infinite: n/a
         risks = [
-            risk_section(risk, found, weights, over, value),
-            contributions_section(risk, value),
-            exposures_section(risk, found, weights),
+            risk_section(risk, found, weights, over, value, aside),
+            contributions_section(shown, value),
+            exposures_section(shown, found, weights),
         ]
     besides = {
         "benchmark": subject.active,
@@ -74,19 +77,19 @@ def page(
     }
     given = tuple(name for name, what in besides.items() if what is not None)
     sections = [
-        model_section(tree, risk),
+        model_section(tree),
         *risks,
         active_section(subject.active, level, value) if subject.active is not None else None,
         stress_section(subject.stress, value) if subject.stress is not None else None,
         sensitivity_section(sensitivity) if sensitivity is not None else None,
-        loadings_section(tree, risk),
-        systematic_section(tree, weights, cadence_of(tree)),
+        loadings_section(tree, shown),
+        systematic_section(tree, weights, cadence_of(tree), is_held(risk)),
         backtest_section(backtest) if backtest is not None else None,
         _tails(tree, entropy),
         diagnostics_section(tree, subject.diagnosis),
         versions_section({"": tree}, entropy, script("tree", risk, value, entropy, given)),
     ]
-    held = int((weights != 0).sum())
+    held = held_of(risk).count
     name = str(tree.attrs.get("title") or tree.attrs.get("model", ""))
     return Document(
         title or "Portfolio risk report",
@@ -144,22 +147,23 @@ def loadings_section(tree: xr.DataTree, risk: xr.Dataset, name: str = "loadings"
     words = (
         "A loading of 1.2 on a factor that is a portfolio means that the asset moves 1.2 % when the factor "
         "moves 1 %; for other drivers it is the move per standard deviation of surprise. Dots are medians, "
-        "thick lines hold half of the posterior, thin lines 94 %, dashed lines are the mean of the group."
+        f"thick lines hold half of the posterior, thin lines {w.plain_percent(INTERVAL)}, dashed lines are "
+        "the mean of the group."
         f"{some}"
     )
     title = "Loadings: how strongly each asset follows each factor"
     return Section("loadings", title, (Words(words), Drawing("Loadings", picture)), "Loadings")
 
 
-def _tails(tree: xr.DataTree, entropy: int) -> Section:
+def _tails(tree: xr.DataTree, entropy: int) -> Section | None:
+    """Return the tail check; None where there are too few returns to tell."""
     picture = tails_picture(tree, entropy)
-    blocks: tuple[Block, ...] = (Words("There are too few returns in the window to tell."),)
-    if picture is not None:
-        words = (
-            "Marks are observed; the shaded band is where the model expects them. Marks to the right of the "
-            "band mean more extreme returns than the model allows, so its tail risk is too small; marks to "
-            f"the left mean that it is too cautious. The band holds {w.plain_percent(INTERVAL)}."
-        )
-        blocks = (Words(words), Drawing("Tail check", picture))
+    if picture is None:
+        return None
+    words = (
+        "Marks are observed; the shaded band is where the model expects them. Marks to the right of the "
+        "band mean more extreme returns than the model allows, so its tail risk is too small; marks to "
+        f"the left mean that it is too cautious. The band holds {w.plain_percent(INTERVAL)}."
+    )
     title = "Tail check: are extreme returns as frequent as the model says?"
-    return Section("tails", title, blocks, "Tail check")
+    return Section("tails", title, (Words(words), Drawing("Tail check", picture)), "Tail check")

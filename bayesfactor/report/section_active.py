@@ -8,33 +8,35 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.forecast import Predictions
 from bayesfactor.laws.blocks import thinned
 from bayesfactor.periods import year_in
 from bayesfactor.plots import Breakdown, breakdown
 from bayesfactor.plots.breakdown import By
-from bayesfactor.report import words as w
 from bayesfactor.report.content import (
+    GIVEN,
     INTERVAL_HEAD,
     Block,
     Card,
     Cards,
+    Column,
     Row,
     Section,
     Table,
     Words,
     bars,
-    cells,
+    foot,
+    lines,
     quantiles,
 )
 from bayesfactor.report.figures_risk import simulated_losses
-from bayesfactor.report.tables_contributions import TOP, plain_name
+from bayesfactor.report.tables_contributions import PLURAL, TOP, file_of, plain_name, small_print
 from bayesfactor.risk.exact import Book
 from bayesfactor.risk.weights import weights_for
 
 __all__ = ["Active", "active_risk", "active_section"]
 
-_SHORT: Final = "Active risk"
 _DRAWS: Final = 400
 
 
@@ -119,12 +121,10 @@ def _beta(found: Predictions, weights: np.ndarray, benchmark: np.ndarray) -> np.
     return together(one, other) / together(other, other)
 
 
-def active_section(active: Active, level: float, value: float | None) -> Section:
-    """Return tracking error and where it comes from; shortfall is that at `level`."""
-    title = "Active risk: what may be lost against the benchmark"
+def active_section(active: Active, level: float, value: float | None) -> Section | None:
+    """Return tracking error and where it comes from, shortfall at `level`; None for the benchmark itself."""
     if active.risk is None:
-        text = "The portfolio is its benchmark: there is no active position and no active risk."
-        return Section("active", title, (Words(text),), _SHORT)
+        return None
     cards = _cards(active, active.risk, level, value)
     text = (
         "Tracking error is the volatility of the return beyond the benchmark's; active expected shortfall is "
@@ -136,98 +136,90 @@ def active_section(active: Active, level: float, value: float | None) -> Section
     tables: list[Block] = [
         _table(active, active.risk, *what)
         for what in (
-            ("component", "Factor", "Active risk by factor", "factors"),
-            ("asset", "Asset", "Active risk by asset", "assets"),
+            ("component", "Factor", "Active risk by factor"),
+            ("asset", "Asset", "Active risk by asset"),
         )
     ]
-    return Section("active", title, (Words(text), cards, *tables), _SHORT)
+    title = "Active risk: what may be lost against the benchmark"
+    return Section("active", title, (Words(text), cards, *tables), "Active risk")
 
 
 def _cards(active: Active, risk: xr.Dataset, level: float, value: float | None) -> Cards:
     horizon, per_year = int(risk.attrs.get("horizon", 1)), year_in(risk)
     scale, over = (per_year / horizon) ** 0.5, w.per_horizon(horizon, per_year)
-    te, draws = float(risk["volatility"]) * scale, risk["volatility_posterior"].values.ravel() * scale
-    share = 0.5 * float(np.abs(active.weights).sum())
+    te, share = float(risk["volatility"]) * scale, 0.5 * float(np.abs(active.weights).sum())
+    ends = quantiles(risk["volatility_posterior"].values.ravel() * scale)
+    beta, *beta_ends = quantiles(active.beta)
     shortfall = f"Active expected shortfall {w.plain_percent(level)}, {over}"
-
-    def money(x: float) -> tuple[str, ...]:
-        return () if value is None else (f"{w.money(x * value, value)} of {w.money(value, value)}",)
-
-    te_ends, beta_ends = quantiles(draws), quantiles(active.beta)
+    simulated = (*small_print(active.shortfall, None, np.nan, value), "from simulated scenarios")
     cards = (
-        Card(
-            "Tracking error, annualised",
-            w.percent(te),
-            (*money(te), f"{INTERVAL_HEAD} {w.interval(*te_ends)}"),
-        ),
-        Card(shortfall, w.percent(active.shortfall), (*money(active.shortfall), "from simulated scenarios")),
-        Card(
-            "Beta to the benchmark",
-            w.number(float(active.beta.mean()), 2),
-            (f"{INTERVAL_HEAD} {w.span(*beta_ends)}",),
-        ),
+        Card("Tracking error, annualised", w.percent(te), small_print(te, ends, np.nan, value)),
+        Card(shortfall, w.percent(active.shortfall), simulated),
+        Card("Beta to the benchmark", w.number(beta, 2), (f"{INTERVAL_HEAD} {w.span(*beta_ends)}",)),
         Card("Active share", w.percent(share, 1), ("half the sum of absolute active weights",)),
     )
+    none = (np.nan,) * 3
     records = [
-        ("tracking_error", te, *te_ends),
-        ("active_es", active.shortfall, np.nan, np.nan),
-        ("beta", float(active.beta.mean()), *beta_ends),
-        ("active_share", share, np.nan, np.nan),
+        ("tracking_error", te, *ends),
+        ("active_es", active.shortfall, *none),
+        ("beta", beta, beta, *beta_ends),
+        ("active_share", share, *none),
     ]
-    frame = pd.DataFrame(records, columns=["figure", "value", "low", "high"]).assign(level=level)
-    return Cards("active_figures", cards, frame)
+    names = ["figure", "value", "given", "low", "high"]
+    return Cards("active_figures", cards, pd.DataFrame(records, columns=names).assign(level=level))
 
 
-def _table(active: Active, risk: xr.Dataset, by: By, corner: str, title: str, plural: str) -> Table:
+def _table(active: Active, risk: xr.Dataset, by: By, corner: str, title: str) -> Table:
     scale = (year_in(risk) / int(risk.attrs.get("horizon", 1))) ** 0.5
     parts = breakdown(risk, measure="volatility", by=by)
+    weights = {"active_weight": active.weights, "benchmark_weight": active.benchmark} if by == s.ASSET else {}
     order = parts.ordered()
-    parts = parts.take(order)
-    weights = [active.weights[order], active.benchmark[order]] if by == s.ASSET else []
-    frame = pd.DataFrame({"factor" if by == s.COMPONENT else by: parts.labels.astype(str)})
-    for name, values in zip(("active_weight", "benchmark_weight"), weights, strict=False):
-        frame[name] = values
-    low, high = quantiles(parts.share_draws())
-    frame = frame.assign(contribution=parts.value * scale, share=parts.share, share_low=low, share_high=high)
-    rows = _rows(parts, weights, scale)
+    if weights:  # an asset that neither side holds has no row
+        order = order[(active.weights[order] != 0.0) | (active.benchmark[order] != 0.0)]
+    parts, weights = parts.take(order), {name: x[order] for name, x in weights.items()}
+    given = zip(("", "_low", "_high"), quantiles(parts.share_draws()), strict=True)
+    frame = pd.DataFrame(
+        {file_of(by): parts.labels.astype(str), **weights}
+        | {"contribution": parts.value * scale, "share": parts.share}
+        | {f"share_given{end}": x for end, x in given}
+    )
+    columns = _columns(parts, list(weights.values()), scale)
     folded: tuple[Row, ...] = ()
-    if len(rows) > TOP + 1:
-        few = [np.append(v[:TOP], v[TOP:].sum()) for v in weights]
-        folded, rows = rows, _rows(parts.head(TOP, plural), few, scale)
-    foot = (*(w.percent(v.sum()) for v in weights), w.percent(parts.total * scale))
+    rows = every = _rows(parts, columns)
+    if len(order) > TOP + 1:
+        few = parts.head(TOP, PLURAL[by])
+        sums = [np.append(x[:TOP], x[TOP:].sum()) for x in weights.values()]
+        rows, folded = _rows(few, _columns(few, sums, scale)), every
     return Table(
-        f"active_by_{'factor' if by == s.COMPONENT else by}",
+        f"active_by_{file_of(by)}",
         title,
-        (
-            corner,
-            *(("Active weight", "Benchmark") if weights else ()),
-            "Contribution, annualised",
-            "Share",
-            INTERVAL_HEAD,
-        ),
+        (corner, *(c.head for c in columns)),
         rows,
         frame,
         "",
-        Row("Tracking error", cells(*foot, w.percent(parts.share.sum(), 1), "")),
-        "Share of tracking error",
+        foot("Tracking error", columns),
+        "Share, drawn",
         folded,
-        f"All {len(folded)} {plural}",
+        f"All {len(folded)} {PLURAL[by]}",
     )
 
 
-def _rows(parts: Breakdown, weights: list[np.ndarray], scale: float) -> tuple[Row, ...]:
-    low, high = quantiles(parts.share_draws())
-    drawn = bars(parts.share, low, high)
-    return tuple(
-        Row(
-            plain_name(str(label)),
-            cells(
-                *(w.percent(values[i]) for values in weights),
-                w.percent(parts.value[i] * scale),
-                w.percent(parts.share[i], 1),
-                w.interval(low[i], high[i], 1),
-            ),
-            drawn[i],
-        )
-        for i, label in enumerate(parts.labels)
-    )
+def _columns(parts: Breakdown, weights: list[np.ndarray], scale: float) -> list[Column]:
+    middle, low, high = quantiles(parts.share_draws())
+    held = [
+        Column(head, [w.percent(v) for v in x], w.percent(x.sum()))
+        for head, x in zip(("Active weight", "Benchmark"), weights, strict=False)
+    ]
+    contribution = [w.percent(v * scale) for v in parts.value]
+    return [
+        *held,
+        Column("Contribution, annualised", contribution, w.percent(parts.total * scale)),
+        Column("Share", [w.percent(v, 1) for v in parts.share], w.percent(parts.share.sum(), 1)),
+        Column(f"Share, {GIVEN}", [w.percent(v, 1) for v in middle]),
+        Column(INTERVAL_HEAD, [w.interval(*v, 1) for v in zip(low, high, strict=True)]),
+    ]
+
+
+def _rows(parts: Breakdown, columns: list[Column]) -> tuple[Row, ...]:
+    drawn = bars(*quantiles(parts.share_draws()))
+    return lines([plain_name(str(label)) for label in parts.labels], columns, drawn)

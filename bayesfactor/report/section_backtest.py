@@ -7,8 +7,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.report import backtest_words
-from bayesfactor.report import words as w
 from bayesfactor.report.backtest_figures import var_pictures
 from bayesfactor.report.backtest_tables import Grid, coverage_grids, loss_grid
 from bayesfactor.report.content import Block, Card, Cards, Cell, Drawing, Row, Section, Table, Words
@@ -37,7 +37,7 @@ def backtest_section(backtest: xr.Dataset) -> Section:
     level = float(levels[position])
     scores = score_backtest(data.isel({s.LEVEL: [position]}), confidence=None).isel({s.LEVEL: 0})
     found = contest(backtest, level, None)
-    first, last = backtest_words.span(data[s.TIME].values)
+    first, last = w.stamps(data[s.TIME].values)
     cards = tuple(
         Card(card.label, card.value, tuple(card.lines)) for card in backtest_words.cards(found, scores, level)
     )

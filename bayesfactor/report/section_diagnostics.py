@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesfactor import words as w
 from bayesfactor.periods import step_in
-from bayesfactor.report import words as w
 from bayesfactor.report.content import Block, Drawing, Facts, Row, Section, Table, Words, cells
 from bayesfactor.report.figures_diagnostics import pareto_picture, pit_picture, rank_picture
 

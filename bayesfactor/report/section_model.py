@@ -8,10 +8,9 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.periods import year_in
-from bayesfactor.report import words as w
 from bayesfactor.report.content import Banner, Block, Facts, Folded, Listing, Section, Words
-from bayesfactor.report.tables_contributions import held_weights
 
 __all__ = ["banners", "cadence_of", "model_facts", "model_section", "stamps", "versions_section", "years_of"]
 
@@ -52,21 +51,16 @@ def cadence_of(tree: xr.DataTree) -> str:
     return w.cadence(years_of(tree))
 
 
-def stamps(tree: xr.DataTree) -> list[str]:
-    """Return the first and last stamp; midnight is left out."""
-    found = tree[s.OBSERVED_DATA].to_dataset()[s.TIME].values
-    if found.dtype.kind != "M":
-        return [str(found[0]), str(found[-1])]
-    unit = "D" if (found == found.astype("datetime64[D]")).all() else "m"
-    return [str(t.astype(f"datetime64[{unit}]")).replace("T", " ") for t in (found[0], found[-1])]
+def stamps(tree: xr.DataTree) -> tuple[str, str]:
+    """Return the first and last stamp of the estimation window."""
+    return w.stamps(tree[s.OBSERVED_DATA].to_dataset()[s.TIME].values)
 
 
-def model_section(tree: xr.DataTree, risk: xr.Dataset) -> Section:
+def model_section(tree: xr.DataTree) -> Section:
     """Return what the model is and what it has seen."""
     why = str(_card(tree).get("why", ""))
     blocks: list[Block] = [Words(why)] if why else []
-    facts = Facts("model", (*model_facts(tree), ("Portfolio", _portfolio(risk))))
-    return Section("model", "The model", (*blocks, facts), "The model")
+    return Section("model", "The model", (*blocks, Facts("model", model_facts(tree))), "The model")
 
 
 def _card(tree: xr.DataTree) -> dict[str, Any]:
@@ -74,15 +68,6 @@ def _card(tree: xr.DataTree) -> dict[str, Any]:
         return tomllib.loads(str(tree.attrs.get("card", "")))
     except tomllib.TOMLDecodeError:
         return {}
-
-
-def _portfolio(risk: xr.Dataset) -> str:
-    weight = held_weights(risk)
-    long, short, net = (
-        w.percent(float(part.sum())) for part in (weight[weight > 0], weight[weight < 0], weight)
-    )
-    by = ", options by delta" if "delta_weight" in risk.coords else ""
-    return f"long {long}, short {short}, net {net}{by}"
 
 
 def model_facts(tree: xr.DataTree) -> tuple[tuple[str, str], ...]:

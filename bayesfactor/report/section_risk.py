@@ -1,22 +1,37 @@
 """Sections on the risk of one portfolio: key figures, contributions, exposures."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.forecast import Predictions
+from bayesfactor.periods import year_in
 from bayesfactor.plots.breakdown import measure_name
-from bayesfactor.report import words as w
-from bayesfactor.report.content import INTERVAL, Block, Drawing, Section, Words
+from bayesfactor.report.content import GIVEN, INTERVAL, Block, Drawing, Facts, Section, Words
 from bayesfactor.report.figures_risk import distribution_picture, simulated_losses
 from bayesfactor.report.tables_contributions import contribution_tables, heat_table, key_figures
 from bayesfactor.report.tables_exposure import exposure_tables, exposure_words
+from bayesfactor.risk.held import held_of
 
-__all__ = ["contributions_section", "exposures_section", "is_linear", "risk_section"]
+__all__ = [
+    "contributions_section",
+    "exposures_section",
+    "holdings",
+    "is_linear",
+    "risk_section",
+    "typical_words",
+]
 
 _EXACT: Final = ("", "exact")
+_DRIFT: Final = {
+    "zero": "taken as zero: losses are measured from no move",
+    "posterior": "that of the posterior, alpha and factor means included",
+    "prior": "that of the prior",
+}
 
 
 def is_linear(risk: xr.Dataset) -> bool:
@@ -25,31 +40,76 @@ def is_linear(risk: xr.Dataset) -> bool:
 
 
 def risk_section(
-    risk: xr.Dataset, found: Predictions, weights: np.ndarray, over: str, value: float | None
+    risk: xr.Dataset,
+    found: Predictions,
+    weights: np.ndarray,
+    over: str,
+    value: float | None,
+    besides: tuple[tuple[str, str], ...] = (),
 ) -> Section:
-    """Return key figures and the law of the loss; `risk` in fractions."""
+    """Return key figures, what is held, further facts and the law of the loss; `risk` in fractions."""
     blocks: list[Block] = [
         Words(_words(risk, over)),
+        *typical_words({"": found}, risk),
         key_figures(risk, value),
+        Facts("holdings", (*holdings(risk, value), *besides)),
         Words(_caution(risk), quiet=True),
     ]
     picture = distribution_picture(simulated_losses(found, weights), risk, over) if is_linear(risk) else None
     if picture is not None:
         note = (
             "All that the model does not know is in this law: its parameters, the factors' moves, what coins "
-            "do of their own. The darker part is beyond value at risk; bars on the right are its interval."
+            "do of their own. The darker part is beyond value at risk. Dots on the right are value at risk, "
+            "bars and ticks what it would be if the parameters were known: "
+            f"{w.plain_percent(INTERVAL)} interval and middle."
         )
         blocks.append(Drawing("Predicted loss", picture, "The law of the loss", note))
     return Section("risk", f"Portfolio risk over {over}", tuple(blocks), "Key figures")
+
+
+def typical_words(found: Mapping[str, Predictions], risk: xr.Dataset) -> list[Words]:
+    """Return whose forecasts are those of a typical day, nothing where every law follows the days before."""
+    which = [name for name, one in found.items() if not one.moments.chained]
+    if not which:
+        return []
+    of = f"{', '.join(which)}: " if len(found) > 1 else ""
+    return [Words(f"{of}{w.typical_day(year_in(risk))}")]
+
+
+def holdings(risk: xr.Dataset, value: float | None) -> tuple[tuple[str, str], ...]:
+    """Return how much is held: gross, net, long, short, notional, and by how many assets."""
+    held = held_of(risk)
+
+    def said(x: float) -> str:
+        return w.percent(x) + ("" if value is None else f" ({w.money(x * value, value)})")
+
+    by = "" if held.notional is None else ", options by delta"
+    facts = [
+        (f"Gross exposure{by}", said(held.gross)),
+        (f"Net exposure{by}", said(held.net)),
+        ("Long and short", f"{w.percent(held.long)} and {w.percent(held.short)}"),
+        *(
+            (("Gross notional, options as their underlying", said(held.notional)),)
+            if held.notional is not None
+            else ()
+        ),
+        (
+            "Assets held",
+            f"{held.count} of {held.of}" + ("; the others have no row" if held.count < held.of else ""),
+        ),
+    ]
+    if risk.attrs.get("drift"):
+        facts.append(("Drift", _DRIFT.get(str(risk.attrs["drift"]), str(risk.attrs["drift"]))))
+    return tuple(facts)
 
 
 def contributions_section(risk: xr.Dataset, value: float | None) -> Section:
     """Return what adds up to the risk, by factor, family, group, asset, and asset by factor."""
     name = measure_name("es", float(risk[s.LEVEL].values.max()))
     words = (
-        "Contributions add up to the total. A negative one lowers the risk: it hedges. Rows are sorted by "
-        f"their share of {name}; bars draw that share, the line across a bar its "
-        f"{w.plain_percent(INTERVAL)} interval."
+        "Contributions add up to the total. A negative one lowers the risk: it hedges. They average over all "
+        f"that is not known about the parameters. On the right stands the share of {name} if the parameters "
+        f"were known: the middle of its posterior and its {w.plain_percent(INTERVAL)} interval; bars draw it."
     )
     blocks: list[Block] = [
         Words(words + _no_total(risk)),
@@ -96,9 +156,10 @@ def _caution(risk: xr.Dataset) -> str:
     scenarios = w.count(float(risk.attrs.get("scenarios", 0)), "scenario")
     floored = float(risk.attrs.get("floored_share", 0.0))
     text = (
-        "Each number averages over all that the model does not know about its own parameters. Its "
-        f"{w.plain_percent(INTERVAL)} interval shows how far it would move if they were known; the Monte "
-        f"Carlo error is what {scenarios} leave open."
+        "Each number averages over all that the model does not know about its own parameters. "
+        f"{GIVEN.capitalize()} is the same if it knew them: the middle of its posterior and its "
+        f"{w.plain_percent(INTERVAL)} interval. The averaged number is no point of that posterior, and lies "
+        f"above it where little is known. The Monte Carlo error is what {scenarios} leave open."
     )
     if floored > 0:
         cases = w.percent(floored, 4)

@@ -7,8 +7,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.errors import RiskError, SchemaError
-from bayesfactor.report import words as w
 from bayesfactor.report.content import (
     INTERVAL_HEAD,
     Block,
@@ -97,7 +97,7 @@ def _coord(stress: xr.Dataset, name: str) -> np.ndarray:
 def _scenarios(stress: xr.Dataset, value: float | None) -> Table:
     names, loss = stress[SCENARIO].values.astype(str), stress["loss"].values
     draws = stress["loss_posterior"].transpose(..., SCENARIO).values.reshape(-1, len(loss))
-    low, high = quantiles(draws)
+    _, low, high = quantiles(draws)
     i = int(stress[s.LEVEL].values.argmax())
     level = w.plain_percent(float(stress[s.LEVEL][i]))
     var, es = (stress[k].isel({s.LEVEL: i}).values for k in ("var", "es"))
@@ -108,8 +108,8 @@ def _scenarios(stress: xr.Dataset, value: float | None) -> Table:
     rows = []
     for j in np.argsort(-loss, kind="stable"):
         texts = (
-            w.percent(loss[j]),
             *((w.money(loss[j] * value, value),) if value is not None else ()),
+            w.percent(loss[j]),
             w.interval(low[j], high[j]),
             w.percent(var[j]),
             w.percent(es[j]),
@@ -132,7 +132,7 @@ def _scenarios(stress: xr.Dataset, value: float | None) -> Table:
         }
     )
     money = ("Loss, money",) if value is not None else ()
-    heads = ("Scenario", "Kind", "Periods", "Loss", *money, INTERVAL_HEAD, f"VaR {level}", f"ES {level}")
+    heads = ("Scenario", "Kind", "Periods", *money, "Loss", INTERVAL_HEAD, f"VaR {level}", f"ES {level}")
     return Table("stress", "Scenarios", (*heads, "Plausibility"), tuple(rows), frame, bar_head="Loss")
 
 

@@ -9,24 +9,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.attribution import systematic_share
 from bayesfactor.attribution.draws import Draws, read_draws
 from bayesfactor.laws.blocks import thinned
 from bayesfactor.plots import PALETTE
 from bayesfactor.plots.frame import date_axis, ink
-from bayesfactor.report import words as w
 from bayesfactor.report.content import (
     INTERVAL,
     INTERVAL_HEAD,
     Block,
+    Column,
     Drawing,
     Folded,
-    Row,
     Section,
     Table,
     Words,
     bars,
-    cells,
+    lines,
 )
 from bayesfactor.report.figures import Picture, drawn
 
@@ -38,8 +38,10 @@ _FEWEST: Final = 40
 """Periods below which nothing is drawn through time."""
 
 
-def systematic_section(tree: xr.DataTree, weights: np.ndarray, cadence: str) -> Section | None:
-    """Return the section; None where the model has no observed factor."""
+def systematic_section(
+    tree: xr.DataTree, weights: np.ndarray, cadence: str, held: np.ndarray
+) -> Section | None:
+    """Return the section on the assets `held`; None where the model has no observed factor."""
     post = tree[s.POSTERIOR]
     if not {s.ALPHA, s.LOADINGS} <= set(post.data_vars) or not post.sizes.get(s.FACTOR, 0):
         return None
@@ -54,7 +56,7 @@ def systematic_section(tree: xr.DataTree, weights: np.ndarray, cadence: str) -> 
     ]
     if found is not None:
         blocks.append(Drawing("Systematic share", _picture(*found, cadence)))
-    blocks += _tables(systematic_share(tree))
+    blocks += _tables(systematic_share(tree), held)
     return Section("systematic", "How much the factors explain", tuple(blocks), "Systematic share")
 
 
@@ -117,27 +119,31 @@ def _picture(time: np.ndarray, share: np.ndarray, window: int, cadence: str) -> 
     return drawn(draw, (10.2, 2.7), "systematic", alt)
 
 
-def _tables(found: xr.Dataset) -> list[Block]:
+def _tables(found: xr.Dataset, held: np.ndarray) -> list[Block]:
+    if held.any():
+        found = found.isel({s.ASSET: held})
+        found = found.sel({s.GROUP: [g for g in found[s.GROUP].values if g in found["group_of"].values]})
     by_group = _table(found, "group_share", s.GROUP, "Group", "Systematic share by group")
     by_asset = _table(found, "systematic_share", s.ASSET, "Asset", "Systematic share by asset")
     return [by_group, Folded(f"All {found.sizes[s.ASSET]} assets", (by_asset,))]
 
 
 def _table(found: xr.Dataset, name: str, dim: str, corner: str, title: str) -> Table:
+    found = found.isel({dim: np.argsort(-found[name].values, kind="stable")})
     point, low, high = (found[name + end].values for end in ("", "_low", "_high"))
-    order = np.argsort(-point, kind="stable")
-    labels = found[dim].values.astype(str)[order]
-    point, low, high = point[order], low[order], high[order]
-    drawn_bars = bars(point, low, high)
-    rows = tuple(
-        Row(
-            str(label),
-            cells(w.percent(point[i], 1), w.interval(low[i], high[i], 1)),
-            drawn_bars[i],
-        )
-        for i, label in enumerate(labels)
+    labels = found[dim].values.astype(str)
+    columns = [
+        Column("Systematic share", [w.percent(x, 1) for x in point]),
+        Column(INTERVAL_HEAD, [w.interval(*x, 1) for x in zip(low, high, strict=True)]),
+    ]
+    frame = pd.DataFrame({dim: labels, "share": point, "share_low": low, "share_high": high})
+    note = "Over the whole window; of a group the mean of all its assets." if dim == s.GROUP else ""
+    return Table(
+        f"systematic_share_by_{dim}",
+        title,
+        (corner, *(c.head for c in columns)),
+        lines(labels, columns, bars(point, low, high)),
+        frame,
+        note,
+        bar_head="Systematic share",
     )
-    frame = pd.DataFrame({dim: labels, "share": point, "low": low, "high": high})
-    note = "Over the whole window; of a group the mean of its assets." if dim == s.GROUP else ""
-    heads = (corner, "Systematic share", INTERVAL_HEAD)
-    return Table(f"systematic_share_by_{dim}", title, heads, rows, frame, note, bar_head="Systematic share")

@@ -10,23 +10,28 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.compare import compare
 from bayesfactor.errors import BayesFactorError, RiskError
 from bayesfactor.periods import year_in
 from bayesfactor.plots import breakdown
 from bayesfactor.plots.breakdown import By, measure_name
-from bayesfactor.report import words as w
 from bayesfactor.report.content import (
+    GIVEN,
     INTERVAL_HEAD,
     Banner,
     Block,
     Cell,
+    Column,
     Document,
+    Facts,
     Row,
     Section,
     Table,
     Words,
     cells,
+    foot,
+    lines,
     quantiles,
 )
 from bayesfactor.report.page import Subject, loadings_section, script, written
@@ -40,7 +45,9 @@ from bayesfactor.report.section_model import (
     versions_section,
     years_of,
 )
-from bayesfactor.report.tables_contributions import plain_name
+from bayesfactor.report.section_risk import holdings, typical_words
+from bayesfactor.report.tables_contributions import file_of, plain_name
+from bayesfactor.risk.held import held_of, only_held
 
 __all__ = ["side_by_side"]
 
@@ -63,15 +70,24 @@ def side_by_side(
     names = list(subjects)
     levels = measure_name("es", float(first.risk[s.LEVEL].max()))
     differ = (
-        f"Differences are to {names[0]}. The draws of two fits are independent of each other: an interval of "
-        "a difference that holds zero says that the fits do not tell the numbers apart."
+        f"Differences are to {names[0]}, if the parameters of both were known: their middle and interval. "
+        "The draws of two fits are independent of each other: an interval of a difference that holds zero "
+        "says that the fits do not tell the numbers apart."
     )
     tables = [_shares(subjects, by, *what) for by, *what in _BY]
     sections = [
         Section("models", "The models", (_facts(subjects),), "The models"),
         _scores(subjects),
         Section(
-            "risk", f"Portfolio risk over {over}", (Words(differ), _figures(subjects, value)), "Key figures"
+            "risk",
+            f"Portfolio risk over {over}",
+            (
+                *typical_words({n: one.found for n, one in subjects.items()}, first.risk),
+                Words(differ),
+                _figures(subjects, value),
+                Facts("holdings", holdings(first.risk, value)),
+            ),
+            "Key figures",
         ),
         Section(
             "contributions",
@@ -87,7 +103,7 @@ def side_by_side(
             script(_loaded(names), first.risk, value, entropy),
         ),
     ]
-    held = int((first.risk["weight"].values != 0).sum())
+    held = held_of(first.risk).count
     return Document(
         title or f"One portfolio, {len(names)} models",
         f"{w.count(held, 'position')} · {', '.join(names)} · data to {stamps(first.tree)[-1]}",
@@ -198,57 +214,48 @@ def _score_cells(record: Any) -> tuple[Cell, ...]:
 
 
 def _figures(subjects: Mapping[str, Subject], value: float | None) -> Table:
-    """Return volatility, VaR and ES of each fit, and differences to the first."""
+    """Return volatility, VaR and ES, a line a fit, and given the parameters the difference to the first."""
     first = next(iter(subjects.values())).risk
     names = list(subjects)
-    horizon = int(first.attrs.get("horizon", 1))
-    scale = (year_in(first) / horizon) ** 0.5
-    lines: list[tuple[str, str, int | None, float]] = [("Volatility, annualised", "volatility", None, scale)]
+    scale = (year_in(first) / int(first.attrs.get("horizon", 1))) ** 0.5
+    asked: list[tuple[str, str, int | None, float]] = [("Volatility, annualised", "volatility", None, scale)]
     for key, name in (("var", "Value at risk"), ("es", "Expected shortfall")):
-        lines += [
+        asked += [
             (f"{name} {w.plain_percent(float(v))}", key, i, 1.0) for i, v in enumerate(first[s.LEVEL].values)
         ]
-    rows, records = [], []
-    for label, key, i, by in lines:
-        points, draws = [], []
-        for one in subjects.values():
-            point, given = one.risk[key], one.risk[f"{key}_posterior"]
-            if i is not None:
-                point, given = point.isel({s.LEVEL: i}), given.isel({s.LEVEL: i})
-            points.append(float(point) * by)
-            draws.append(given.values.ravel() * by)
-        rows.append(_difference_row(label, points, draws, value if key != "volatility" else None))
-        records += [_record(label, n, p, d) for n, p, d in zip(names, points, draws, strict=True)]
-    heads = ["Figure"]
-    for name in names:
-        heads += [name, INTERVAL_HEAD]
-    for name in names[1:]:
-        heads += [f"{name} less {names[0]}", INTERVAL_HEAD]
-    frame = pd.DataFrame(records)
-    return Table("key_figures", "Key figures", tuple(heads), tuple(rows), frame, wide=True)
+    records = []
+    for label, key, i, by in asked:
+        at = {} if i is None else {s.LEVEL: i}
+        draws = {n: one.risk[f"{key}_posterior"].isel(at).values.ravel() * by for n, one in subjects.items()}
+        for n, one in subjects.items():
+            gap = _gap(draws[n], draws[names[0]]) if n != names[0] else np.full(1, np.nan)
+            point = float(one.risk[key].isel(at)) * by
+            records.append((label, n, point, *quantiles(draws[n]), *quantiles(gap)))
+    ends = ("", "_low", "_high")
+    heads = [f"{name}{end}" for name in ("given", "difference_given") for end in ends]
+    frame = pd.DataFrame(records, columns=["figure", "model", "value", *heads])
+    money = [] if value is None else [Column("money", [w.money(x * value, value) for x in frame["value"]])]
+    columns = [
+        Column("Model", list(frame["model"])),
+        Column("averaged over parameters", [w.percent(x) for x in frame["value"]]),
+        *money,
+        *_interval_columns(GIVEN, frame, "given"),
+        *_interval_columns(f"less {names[0]}, {GIVEN}", frame, "difference_given"),
+    ]
+    rows = lines(frame["figure"], columns)
+    rows = tuple(Row(r.label, (Cell(r.cells[0].text, "word"), *r.cells[1:])) for r in rows)
+    return Table("key_figures", "Key figures", ("Figure", *(c.head for c in columns)), rows, frame)
 
 
-def _record(label: str, model: str, point: float, draws: np.ndarray) -> dict[str, object]:
-    low, high = quantiles(draws)
-    return {"figure": label, "model": model, "value": point, "low": low, "high": high}
-
-
-def _difference_row(
-    label: str, points: list[float], draws: list[np.ndarray], value: float | None, decimals: int = 2
-) -> Row:
-    texts = []
-    for x, given in zip(points, draws, strict=True):
-        money = f" ({w.money(x * value, value)})" if value is not None else ""
-        texts += [w.percent(x, decimals) + money, _ends(given, decimals)]
-    for x, given in zip(points[1:], draws[1:], strict=True):
-        gap = _gap(given, draws[0])
-        texts += [w.percent(x - points[0], decimals), _ends(gap, decimals)]
-    return Row(label, cells(*texts))
-
-
-def _ends(draws: np.ndarray, decimals: int) -> str:
-    low, high = quantiles(draws)
-    return w.interval(low, high, decimals)
+def _interval_columns(head: str, frame: pd.DataFrame, name: str, decimals: int = 2) -> list[Column]:
+    """Return the middle and the interval of one quantity; empty where there is none."""
+    middle, low, high = (frame[f"{name}{end}"] for end in ("", "_low", "_high"))
+    there = np.isfinite(middle)
+    ends = (w.interval(a, b, decimals) if ok else "" for a, b, ok in zip(low, high, there, strict=True))
+    return [
+        Column(head, [w.percent(x, decimals) if ok else "" for x, ok in zip(middle, there, strict=True)]),
+        Column(INTERVAL_HEAD, list(ends)),
+    ]
 
 
 def _gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -263,34 +270,45 @@ def _shares(subjects: Mapping[str, Subject], by: By, corner: str, title: str) ->
     """Return shares of ES at the highest level, a column a fit; a part that a fit lacks has none."""
     names = list(subjects)
     level = float(next(iter(subjects.values())).risk[s.LEVEL].max())
-    parts = {n: breakdown(one.risk, measure="es", level=level, by=by) for n, one in subjects.items()}
+    parts = {
+        n: breakdown(only_held(one.risk), measure="es", level=level, by=by) for n, one in subjects.items()
+    }
     labels = list(dict.fromkeys(str(v) for p in parts.values() for v in p.labels[p.ordered()]))
-    rows, records = [], []
-    for label in labels[:_MOST_ROWS]:
-        points, draws = [], []
-        for p in parts.values():
-            at = np.flatnonzero(p.labels.astype(str) == label)
-            there = len(at) > 0
-            points.append(float(p.share[at[0]]) if there else np.nan)
-            draws.append(p.share_draws()[:, at[0]] if there else np.full(len(p.draws), np.nan))
-        rows.append(_difference_row(plain_name(label), points, draws, None, 1))
-        records += [_record(label, n, x, d) for n, x, d in zip(names, points, draws, strict=True)]
-    heads = [corner]
-    for name in names:
-        heads += [name, INTERVAL_HEAD]
-    for name in names[1:]:
-        heads += [f"{name} less {names[0]}", INTERVAL_HEAD]
-    frame = pd.DataFrame(records).rename(columns={"figure": "part", "value": "es_share"}).assign(level=level)
+    frame = pd.DataFrame({"part": labels})
+    draws = {}
+    for n, p in parts.items():
+        at = {str(v): i for i, v in enumerate(p.labels)}
+        given = p.share_draws()
+        none = np.full(len(given), np.nan)
+        frame[n] = [float(p.share[at[v]]) if v in at else np.nan for v in labels]
+        draws[n] = np.stack([given[:, at[v]] if v in at else none for v in labels], axis=1)
+    columns = [Column(n, [w.percent(x, 1) for x in frame[n]], w.percent(frame[n].sum(), 1)) for n in names]
+    for n in names[1:]:
+        gaps = [_gap(*pair) for pair in zip(draws[n].T, draws[names[0]].T, strict=True)]
+        key = f"{n} less {names[0]}, given"
+        for end, values in zip(("", "_low", "_high"), quantiles(np.stack(gaps, axis=1)), strict=True):
+            frame[f"{key}{end}"] = values
+        columns += _interval_columns(f"{n} less {names[0]}, {GIVEN}", frame, key, 1)
+    rows = lines([plain_name(v) for v in labels], columns)
     note = f"The first {_MOST_ROWS} of {len(labels)}." if len(labels) > _MOST_ROWS else ""
-    file = f"contributions_by_{'factor' if by == s.COMPONENT else by}"
-    return Table(file, title, tuple(heads), tuple(rows), frame, note, wide=True)
+    heads = (corner, *(c.head for c in columns))
+    return Table(
+        f"contributions_by_{file_of(by)}",
+        title,
+        heads,
+        rows[:_MOST_ROWS],
+        frame.assign(level=level),
+        note,
+        foot("Total", columns),
+        wide=True,
+    )
 
 
 def _forests(subjects: Mapping[str, Subject]) -> list[Section]:
     """Return the loadings of every fit that has some, under its own name."""
     found: list[Section] = []
     for i, (name, one) in enumerate(subjects.items()):
-        section = loadings_section(one.tree, one.risk, f"loadings-{i}")
+        section = loadings_section(one.tree, only_held(one.risk), f"loadings-{i}")
         if section is not None:
             blocks: tuple[Block, ...] = section.blocks[1:] if found else section.blocks
             found.append(Section(f"loadings-{i}", f"Loadings of {name}", blocks, f"Loadings of {name}"))

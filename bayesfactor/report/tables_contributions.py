@@ -1,5 +1,6 @@
 """Key figures, and the tables of what adds up to expected shortfall and to volatility."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -7,37 +8,44 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.periods import year_in
 from bayesfactor.plots import Breakdown, breakdown
 from bayesfactor.plots.breakdown import By, measure_name
-from bayesfactor.report import words as w
 from bayesfactor.report.content import (
+    GIVEN,
     INTERVAL,
     INTERVAL_HEAD,
     Card,
     Cards,
     Cell,
+    Column,
     Row,
     Table,
     bars,
-    cells,
+    foot,
+    lines,
     quantiles,
 )
+from bayesfactor.risk.held import held_weights
 
 __all__ = [
+    "PLURAL",
     "TOP",
     "contribution_tables",
+    "file_of",
     "heat_table",
-    "held_weights",
     "key_figures",
     "plain_name",
+    "small_print",
     "weight_head",
 ]
 
 TOP: Final = 15
 """Rows of a table before the rest is folded."""
 _MOST_HEATED: Final = 40
-_DELTA: Final = "delta_weight"
+_MOST_COLUMNS: Final = 7
+"""Components of the heat map before the smaller ones are added up: more are wider than the page."""
 _PLAIN: Final = {
     s.SPECIFIC: "specific (no factor)",
     s.DRIFT: "drift (alpha)",
@@ -45,7 +53,7 @@ _PLAIN: Final = {
     s.NONLINEAR: "nonlinear (gamma of options)",
     s.CARRY: "carry (theta and funding)",
 }
-_PLURAL: Final = {"component": "factors", "family": "families", "group": "groups", "asset": "assets"}
+PLURAL: Final = {"component": "factors", "family": "families", "group": "groups", "asset": "assets"}
 _TABLES: Final[tuple[tuple[By, str, str, str], ...]] = (
     ("component", "Factor", "By factor", "Each factor's part, the part no factor explains, and the drift."),
     ("family", "Family", "By family of factors", "The same, with factors of one kind added up."),
@@ -64,19 +72,18 @@ def plain_name(component: str) -> str:
     return _PLAIN.get(component, component)
 
 
-def held_weights(risk: xr.Dataset) -> np.ndarray:
-    """Return what is held of each asset, options by their delta, in the order of the panel."""
-    held: np.ndarray = risk[_DELTA if _DELTA in risk.coords else "weight"].values.astype(float)
-    return held
+def file_of(by: By) -> str:
+    """Return what a part is called in the name of a file and over its column."""
+    return "factor" if by == s.COMPONENT else by
 
 
 def weight_head(risk: xr.Dataset) -> str:
-    """Return the heading over those weights."""
-    return "Weight, options by delta" if _DELTA in risk.coords else "Weight"
+    """Return the heading over what is held."""
+    return "Weight, options by delta" if "delta_weight" in risk.coords else "Weight"
 
 
 def key_figures(risk: xr.Dataset, value: float | None) -> Cards:
-    """Return volatility, VaR and ES with intervals and Monte-Carlo errors; `risk` in fractions."""
+    """Return volatility, VaR and ES, and the same given the parameters; `risk` in fractions."""
     horizon, per_year = int(risk.attrs.get("horizon", 1)), year_in(risk)
     over = w.per_horizon(horizon, per_year)
     cards, records = [], []
@@ -84,45 +91,96 @@ def key_figures(risk: xr.Dataset, value: float | None) -> Cards:
         ("Volatility, annualised", (per_year / horizon) ** 0.5, "var", "Value at risk"),
         (f"Volatility, {over}", 1.0, "es", "Expected shortfall"),
     ):
-        figure = (risk["volatility"] * scale, risk["volatility_posterior"] * scale)
-        cards.append(_card(volatility, *figure, value))
-        records.append(_record(volatility, np.nan, *figure))
-        for i, level in enumerate(risk[s.LEVEL].values):
-            point, draws, error = (
-                risk[f"{key}{end}"].isel({s.LEVEL: i}) for end in ("", "_posterior", "_mcse")
+        figures = [(volatility, volatility, np.nan, risk["volatility"], risk["volatility_posterior"], scale)]
+        figures += [
+            (
+                f"{name} {w.plain_percent(level)}, {over}",
+                name,
+                level,
+                risk[key][i],
+                risk[f"{key}_posterior"][i],
+                1.0,
             )
-            label = f"{name} {w.plain_percent(level)}, {over}"
-            cards.append(_card(label, point, draws, value, float(error)))
-            records.append(_record(name, float(level), point, draws, float(error)))
-    return Cards("key_figures", tuple(cards), pd.DataFrame(records))
+            for i, level in enumerate(risk[s.LEVEL].values)
+        ]
+        for i, (label, short, level, point, draws, by) in enumerate(figures):
+            error = float(risk[f"{key}_mcse"][i - 1]) if i else np.nan
+            x, ends = float(point) * by, quantiles(draws.values.ravel() * by)
+            beside = _beside(risk, by) if not i else ()
+            cards.append(Card(label, w.percent(x), (*small_print(x, ends, error, value), *beside)))
+            records.append((short, float(level), x, *ends, INTERVAL, error))
+    names = ["figure", "level", "fraction_of_value", "given", "low", "high", "interval", "mcse"]
+    return Cards("key_figures", tuple(cards), pd.DataFrame(records, columns=names))
 
 
-def _card(
-    label: str, point: xr.DataArray, draws: xr.DataArray, value: float | None, error: float | None = None
-) -> Card:
-    x = float(point)
-    low, high = quantiles(draws.values.ravel())
-    lines = [f"{INTERVAL_HEAD} {w.interval(low, high)}"]
-    if value is not None:
-        lines.insert(0, f"{w.money(x * value, value)} of {w.money(value, value)}")
-    if error is not None:
-        lines.append(f"Monte Carlo error ±{w.percent(error, 3)}")
-    return Card(label, w.percent(x), tuple(lines))
+def small_print(x: float, ends: np.ndarray | None, error: float, value: float | None) -> tuple[str, ...]:
+    """Return what stands under a figure: money, the figure given the parameters, the Monte-Carlo error."""
+    found = [] if value is None else [f"{w.money(x * value, value)} of {w.money(value, value)}"]
+    if ends is not None:
+        middle, *outer = ends
+        interval = f"{INTERVAL_HEAD} {w.interval(*outer)}"
+        found.append(f"{GIVEN}: {w.percent(middle)} ({interval})" if np.isfinite(ends).all() else interval)
+    if np.isfinite(error):
+        found.append(f"Monte Carlo error ±{w.percent(error, 3)}")
+    return tuple(found)
 
 
-def _record(
-    name: str, level: float, point: xr.DataArray, draws: xr.DataArray, error: float = np.nan
-) -> dict[str, object]:
-    low, high = quantiles(draws.values.ravel())
-    return {
-        "figure": name,
-        "level": level,
-        "fraction_of_value": float(point),
-        "low": low,
-        "high": high,
-        "interval": INTERVAL,
-        "mcse": error,
-    }
+def _beside(risk: xr.Dataset, scale: float) -> tuple[str, ...]:
+    """Return the volatility of the middle of the law, where the risk has it."""
+    if "volatility_central" not in risk:
+        return ()
+    share = w.plain_percent(float(risk["volatility_central"].attrs.get("probability", 0.99)))
+    return (f"of the central {share}: {w.percent(float(risk['volatility_central']) * scale)}",)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Parts of ES and of volatility in one order, and what is held of each asset or group."""
+
+    es: Breakdown
+    volatility: Breakdown
+    weight: np.ndarray | None
+
+    def head(self, by: By) -> "_Parts":
+        """Return the first parts, and the others summed into one more."""
+        weight = None if self.weight is None else np.append(self.weight[:TOP], self.weight[TOP:].sum())
+        return _Parts(self.es.head(TOP, PLURAL[by]), self.volatility.head(TOP, PLURAL[by]), weight)
+
+    def columns(self, name: str, value: float | None, held: str) -> list[Column]:
+        """Return the columns of the table."""
+        es, volatility, weight = self.es, self.volatility, self.weight
+        middle, low, high = quantiles(es.share_draws())
+        found = (
+            [] if weight is None else [Column(held, [w.percent(x) for x in weight], w.percent(weight.sum()))]
+        )
+        found.append(Column(f"{name}, % of value", [w.percent(x) for x in es.value], w.percent(es.total)))
+        if value is not None:
+            money = [w.money(x * value, value) for x in es.value]
+            found.append(Column(f"{name}, money", money, w.money(es.total * value, value)))
+        for head, parts in ((f"Share of {name}", es), ("Share of volatility", volatility)):
+            found.append(
+                Column(head, [w.percent(x, 1) for x in parts.share], w.percent(parts.share.sum(), 1))
+            )
+        found.append(Column(f"Share, {GIVEN}", [w.percent(x, 1) for x in middle]))
+        found.append(Column(INTERVAL_HEAD, [w.interval(*x, 1) for x in zip(low, high, strict=True)]))
+        return found
+
+    def rows(self, columns: list[Column]) -> tuple[Row, ...]:
+        """Return the rows of those columns; bars draw the share given the parameters, where there is one."""
+        middle, low, high = quantiles(self.es.share_draws())
+        drawn = bars(np.where(np.isfinite(middle), middle, self.es.share), low, high)
+        return lines([plain_name(str(v)) for v in self.es.labels], columns, drawn)
+
+    def frame(self, by: By, level: float) -> pd.DataFrame:
+        """Return the same as numbers."""
+        columns: dict[str, object] = {by: self.es.labels.astype(str)}
+        if self.weight is not None:
+            columns["weight"] = self.weight
+        for name, parts in (("es", self.es), ("volatility", self.volatility)):
+            columns |= {f"{name}_contribution": parts.value, f"{name}_share": parts.share}
+            ends = zip(("", "_low", "_high"), quantiles(parts.share_draws()), strict=True)
+            columns |= {f"{name}_share_given{end}": values for end, values in ends}
+        return pd.DataFrame(columns).assign(level=level)
 
 
 def contribution_tables(risk: xr.Dataset, value: float | None) -> list[Table]:
@@ -135,90 +193,35 @@ def _table(
     risk: xr.Dataset, level: float, value: float | None, by: By, corner: str, title: str, note: str
 ) -> Table:
     es = breakdown(risk, measure="es", level=level, by=by)
-    volatility = breakdown(risk, measure="volatility", by=by)
     order = es.ordered()
-    es, volatility = es.take(order), volatility.take(order)
-    weight = _weights(risk, es.labels, by)
-    name = measure_name("es", level)
-    heads = (
-        (corner,)
-        + ((weight_head(risk),) if weight is not None else ())
-        + (f"{name}, % of value",)
-        + ((f"{name}, money",) if value is not None else ())
-        + (f"Share of {name}", INTERVAL_HEAD, "Share of volatility", INTERVAL_HEAD)
-    )
-    frame = _frame(es, volatility, weight, by, level)
-    rows = _rows(es, volatility, weight, value, by)
-    folded: tuple[Row, ...] = ()
-    if len(rows) > TOP + 1:
-        shorter = None if weight is None else np.append(weight[:TOP], weight[TOP:].sum())
-        heads_only = es.head(TOP, _PLURAL[by]), volatility.head(TOP, _PLURAL[by])
-        folded, rows = rows, _rows(*heads_only, shorter, value, by)
-    total = cells(
-        *((w.percent(weight.sum()),) if weight is not None else ()),
-        w.percent(es.total),
-        *((w.money(es.total * value, value),) if value is not None else ()),
-        *(w.percent(es.share.sum(), 1), "", w.percent(volatility.share.sum(), 1), ""),
-    )
+    volatility = breakdown(risk, measure="volatility", by=by)
+    every = _Parts(es.take(order), volatility.take(order), _weights(risk, es.labels[order], by))
+    name, held = measure_name("es", level), weight_head(risk)
+    folded = len(order) > TOP + 1
+    columns = every.columns(name, value, held)
+    few = every.head(by) if folded else every
     return Table(
-        f"contributions_by_{'factor' if by == 'component' else by}",
+        f"contributions_by_{file_of(by)}",
         title,
-        heads,
-        rows,
-        frame,
+        (corner, *(c.head for c in columns)),
+        few.rows(few.columns(name, value, held)),
+        every.frame(by, level),
         note,
-        Row("Total", total),
-        f"Share of {name}",
-        folded,
-        f"All {len(folded)} {_PLURAL[by]}",
+        foot("Total", columns),
+        "Share, drawn",
+        every.rows(columns) if folded else (),
+        f"All {len(order)} {PLURAL[by]}",
     )
 
 
 def _weights(risk: xr.Dataset, labels: np.ndarray, by: By) -> np.ndarray | None:
-    """Return the weight of each part, where parts are assets or groups of them."""
+    """Return what is held of each part, where parts are assets or groups of them."""
     if by not in {s.ASSET, s.GROUP}:
         return None
     order = s.canonical_order(risk[s.ASSET])
     key = risk[by].values.astype(str)[order]
     held = held_weights(risk)[order]
     return np.array([held[key == label].sum() for label in labels.astype(str)])
-
-
-def _rows(
-    es: Breakdown, volatility: Breakdown, weight: np.ndarray | None, value: float | None, by: By
-) -> tuple[Row, ...]:
-    low, high = quantiles(es.share_draws())
-    low_v, high_v = quantiles(volatility.share_draws())
-    drawn = bars(es.share, low, high)
-    rows = []
-    for i, label in enumerate(es.labels):
-        texts = (
-            ((w.percent(weight[i]),) if weight is not None else ())
-            + (w.percent(es.value[i]),)
-            + ((w.money(es.value[i] * value, value),) if value is not None else ())
-            + (w.percent(es.share[i], 1), w.interval(low[i], high[i], 1))
-            + (w.percent(volatility.share[i], 1), w.interval(low_v[i], high_v[i], 1))
-        )
-        plain = plain_name(str(label)) if by in {s.COMPONENT, s.FAMILY} else str(label)
-        rows.append(Row(plain, cells(*texts), drawn[i]))
-    return tuple(rows)
-
-
-def _frame(
-    es: Breakdown, volatility: Breakdown, weight: np.ndarray | None, by: By, level: float
-) -> pd.DataFrame:
-    columns: dict[str, object] = {by: es.labels.astype(str)}
-    if weight is not None:
-        columns["weight"] = weight
-    for name, parts in (("es", es), ("volatility", volatility)):
-        low, high = quantiles(parts.share_draws())
-        columns |= {
-            f"{name}_contribution": parts.value,
-            f"{name}_share": parts.share,
-            f"{name}_share_low": low,
-            f"{name}_share_high": high,
-        }
-    return pd.DataFrame(columns).assign(level=level)
 
 
 def heat_table(risk: xr.Dataset) -> Table:
@@ -245,6 +248,7 @@ def heat_table(risk: xr.Dataset) -> Table:
         )
         return Row(label, (Cell(group, "word"), *heated, Cell(w.percent(values.sum(), 1), "sum")))
 
+    heads, share = _fewer(components, share)
     rows = [row(names[i], groups[i], share[i]) for i in kept]
     rest = np.setdiff1d(np.arange(len(names)), kept)
     if len(rest):
@@ -252,7 +256,7 @@ def heat_table(risk: xr.Dataset) -> Table:
     return Table(
         "asset_by_factor",
         "By asset and factor",
-        ("Asset", "Group", *(plain_name(c) for c in components), "All"),
+        ("Asset", "Group", *heads, "All"),
         tuple(rows),
         tidy,
         f"Share of {measure_name('es', level)} from each asset through each factor: the stronger the colour, "
@@ -260,3 +264,14 @@ def heat_table(risk: xr.Dataset) -> Table:
         row("Total", "", share.sum(axis=0), shaded=False),
         wide=True,
     )
+
+
+def _fewer(components: np.ndarray, share: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Return heads and columns, the smaller ones added up where there are more than the page is wide."""
+    if len(components) <= _MOST_COLUMNS + 1:
+        return [plain_name(c) for c in components], share
+    size = np.nan_to_num(np.abs(share).max(axis=0))
+    kept = np.sort(np.argsort(-size, kind="stable")[:_MOST_COLUMNS])
+    rest = np.setdiff1d(np.arange(len(components)), kept)
+    heads = [*(plain_name(c) for c in components[kept]), f"other {len(rest)}"]
+    return heads, np.column_stack([share[:, kept], share[:, rest].sum(axis=1)])

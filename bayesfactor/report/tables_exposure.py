@@ -5,14 +5,14 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.forecast import Predictions
 from bayesfactor.periods import year_in
 from bayesfactor.plots import Breakdown, breakdown
 from bayesfactor.plots.breakdown import By
-from bayesfactor.report import words as w
 from bayesfactor.report.alone import Alone, assets_alone, factors_alone, groups_alone
-from bayesfactor.report.content import INTERVAL_HEAD, Row, Table, bars, cells, quantiles
-from bayesfactor.report.tables_contributions import TOP, plain_name
+from bayesfactor.report.content import INTERVAL_HEAD, Bar, Column, Table, bars, foot, lines, quantiles
+from bayesfactor.report.tables_contributions import PLURAL, TOP, file_of, plain_name
 
 __all__ = ["exposure_tables", "exposure_words"]
 
@@ -25,7 +25,8 @@ def exposure_words(found: Predictions, risk: xr.Dataset, weights: np.ndarray) ->
     return (
         "Standalone is the volatility of the portfolio if this part were all that moved. The standalone "
         f"volatilities of the table by factor add up to {w.percent(alone)} a year; together they make "
-        f"{w.percent(total)}, since parts do not move as one. All volatilities are annualised."
+        f"{w.percent(total)}, since parts do not move as one. All volatilities are annualised, and "
+        "average over what is not known about the parameters."
     )
 
 
@@ -50,86 +51,74 @@ def _annual(risk: xr.Dataset) -> float:
 
 
 def _table(risk: xr.Dataset, by: By, alone: Alone, title: str, exposed: str, note: str) -> Table:
+    """Return one table; volatilities average over the parameters and have no interval."""
     scale = _annual(risk)
     parts = breakdown(risk, measure="volatility", by=by)
     at = {str(label): i for i, label in enumerate(parts.labels)}
-    parts = parts.take(np.array([at[label] for label in alone.labels]))
-    order = np.argsort(-alone.volatility, kind="stable")
-    low, high = quantiles(alone.draws) * scale
-    x_low, x_high = quantiles(alone.exposure_draws)
-    share_low, share_high = quantiles(parts.share_draws())
-    frame = pd.DataFrame(
+    shown = [i for i in np.argsort(-alone.volatility, kind="stable") if str(alone.labels[i]) in at]
+    alone = alone.take(np.array(shown))
+    parts = parts.take(np.array([at[str(label)] for label in alone.labels]))
+    middle, low, high = quantiles(alone.exposure)
+    ends = {"exposure_low": low, "exposure_high": high} if by == s.COMPONENT else {}
+    every = pd.DataFrame(
         {
-            "factor" if by == "component" else by: alone.labels,
-            exposed.lower(): alone.exposure,
-            f"{exposed.lower()}_low": x_low,
-            f"{exposed.lower()}_high": x_high,
+            file_of(by): alone.labels,
+            exposed.lower(): middle,
+            **ends,
             "unit_volatility": alone.unit * scale,
             "standalone_volatility": alone.volatility * scale,
-            "standalone_low": low,
-            "standalone_high": high,
             "contribution": parts.value * scale,
             "share": parts.share,
-            "share_low": share_low,
-            "share_high": share_high,
         }
     )
-    every = frame.iloc[order].reset_index(drop=True)
-    rows = _rows(every, exposed, by)
+    columns = _columns(every, parts, scale, by, exposed)
+    rows = lines([plain_name(str(v)) for v in alone.labels], columns, _bars(every))
     kept = rows if len(rows) <= TOP + 1 else rows[:TOP]
     return Table(
-        f"exposures_by_{'factor' if by == 'component' else by}",
+        f"exposures_by_{file_of(by)}",
         title,
-        _heads(by, exposed),
+        (every.columns[0].capitalize(), *(c.head for c in columns)),
         kept,
         every,
         note,
-        _total(parts, every, scale, by),
-        "" if by == s.COMPONENT else "Standalone volatility",
+        foot("Portfolio", columns),
+        "Standalone volatility",
         () if kept is rows else rows,
-        f"All {len(rows)} assets",
-        wide=by == s.COMPONENT,
+        f"All {len(rows)} {PLURAL[by]}",
     )
 
 
-def _heads(by: By, exposed: str) -> tuple[str, ...]:
-    first = {
-        "component": ("Factor", exposed, INTERVAL_HEAD, "Volatility of the factor"),
-        "group": ("Group", exposed),
-        "asset": ("Asset", exposed, "Volatility of the asset"),
-    }[by]
-    return (*first, "Standalone", INTERVAL_HEAD, "Contribution", "Share", INTERVAL_HEAD)
+def _bars(every: pd.DataFrame) -> list[Bar | None]:
+    alone = every["standalone_volatility"].to_numpy()
+    return bars(alone, alone, alone)
 
 
-def _rows(every: pd.DataFrame, exposed: str, by: By) -> tuple[Row, ...]:
-    drawn = bars(*(every[f"standalone_{c}"].to_numpy() for c in ("volatility", "low", "high")))
-    key, name = every.columns[0], exposed.lower()
-    rows = []
-    first: tuple[str, ...]
-    for i, r in enumerate(every.to_dict("records")):
-        if by == s.COMPONENT:
-            has = np.isfinite(r[name])
-            first = (w.number(r[name], 2), w.span(r[f"{name}_low"], r[f"{name}_high"])) if has else ("", "")
-            first += (w.percent(r["unit_volatility"]) if has else "",)
-        else:
-            first = (w.percent(r[name]),)
-            first += (w.percent(r["unit_volatility"]),) if by == s.ASSET else ()
-        texts = (
-            *first,
-            w.percent(r["standalone_volatility"]),
-            w.interval(r["standalone_low"], r["standalone_high"]),
-            w.percent(r["contribution"]),
-            w.percent(r["share"], 1),
-            w.interval(r["share_low"], r["share_high"], 1),
-        )
-        rows.append(Row(plain_name(str(r[key])), cells(*texts), drawn[i]))
-    return tuple(rows)
-
-
-def _total(parts: Breakdown, every: pd.DataFrame, scale: float, by: By) -> Row:
-    """Return the portfolio: what it is exposed to in all, and its volatility."""
-    before = {"component": ("", "", ""), "group": (), "asset": ("",)}[by]
-    first = before if by == s.COMPONENT else (w.percent(float(every["weight"].sum())), *before)
-    shown = (w.percent(parts.value.sum() * scale), w.percent(parts.share.sum(), 1), "")
-    alone = w.percent(parts.total * scale)
-    return Row("Portfolio", cells(*first, alone, "", *shown))
+def _columns(every: pd.DataFrame, parts: Breakdown, scale: float, by: By, exposed: str) -> list[Column]:
+    """Return exposure, volatility alone, contribution and share, the portfolio in the last line."""
+    x = every[exposed.lower()]
+    if by == s.COMPONENT:
+        ends = zip(every["exposure_low"], every["exposure_high"], strict=True)
+        # specific and drift have no exposure
+        first = [
+            Column(exposed, [w.number(v, 2) if np.isfinite(v) else "" for v in x]),
+            Column(INTERVAL_HEAD, [w.span(*v) if np.isfinite(v[0]) else "" for v in ends]),
+        ]
+    else:
+        first = [Column(exposed, [w.percent(v) for v in x], w.percent(x.sum()))]
+    if by != s.GROUP:
+        unit = [w.percent(v) if np.isfinite(v) else "" for v in every["unit_volatility"]]
+        first.append(Column(f"Volatility of the {file_of(by)}", unit))
+    return [
+        *first,
+        Column(
+            "Standalone",
+            [w.percent(v) for v in every["standalone_volatility"]],
+            w.percent(parts.total * scale),
+        ),
+        Column(
+            "Contribution",
+            [w.percent(v) for v in every["contribution"]],
+            w.percent(every["contribution"].sum()),
+        ),
+        Column("Share", [w.percent(v, 1) for v in every["share"]], w.percent(every["share"].sum(), 1)),
+    ]

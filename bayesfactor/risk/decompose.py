@@ -177,7 +177,9 @@ def decompose_risk(
         warnings.warn(f"no posterior of VaR and ES: {verdict}", UserWarning, stacklevel=2)
     if isinstance(book, PositionBook):
         straight = (s.ASSET, labels.to_panel_order(book.weights, 0))
-        out = out.assign_coords(delta_weight=straight)
+        out = out.assign_coords(
+            delta_weight=straight, notional=(s.ASSET, _notional(w, positions, labels, value))
+        )
         _warn_if_curved(out)
     _warn_if_rough(out)
     _warn_if_barely_finite(out, book, volatility, labels.canonical)
@@ -201,6 +203,15 @@ def _weights(weights: Any, labels: Labels, positions: Positions | None) -> np.nd
         msg = "weights say what is held; got None. Leave them out only where positions are given."
         raise WeightsError(msg)
     return np.zeros(len(labels.assets))
+
+
+def _notional(w: np.ndarray, positions: Positions | None, labels: Labels, value: float) -> np.ndarray:
+    """Return weights and positions added up without regard to sign (asset), in fractions of value."""
+    out: np.ndarray = np.abs(w)
+    if positions is not None:
+        at = {str(a): i for i, a in enumerate(labels.assets)}
+        out[[at[a] for a in positions.assets]] += positions.notional / value
+    return out
 
 
 def _check(tree: xr.DataTree, levels: Sequence[float], value: float | None, paths: int | None) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor import words as w
 from bayesfactor.forecast import Labels, Predictions
 from bayesfactor.laws.blocks import thinned
 from bayesfactor.risk.compounding import BuyAndHold
@@ -57,7 +58,10 @@ def shaped(labels: Labels, values: np.ndarray, *dims: str) -> xr.DataArray:
 def fit_attrs(tree: xr.DataTree, entropy: int) -> dict[str, Any]:
     """Return attributes of the fit and of the seed."""
     kept = ("model", "card_digest", "returns_digest", "factors_digest", "returns_kind", "periods_per_year")
+    first, last = w.stamps(tree[s.OBSERVED_DATA].to_dataset()[s.TIME].values)
     return {k: tree.attrs[k] for k in kept if k in tree.attrs} | {
+        "window_start": first,
+        "as_of": last,
         "schema_version": s.SCHEMA_VERSION,
         "random_seed": str(entropy),
     }
@@ -71,4 +75,4 @@ def value_attrs(value: float) -> dict[str, Any]:
 def common_attrs(tree: xr.DataTree, found: Predictions, value: float) -> dict[str, Any]:
     """Return attributes of the fit, and of what was asked for."""
     attrs = fit_attrs(tree, found.entropy) | value_attrs(value)
-    return attrs | {"horizon": int(found.moments.horizon)}
+    return attrs | {"horizon": int(found.moments.horizon), "chained": int(found.moments.chained)}

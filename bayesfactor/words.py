@@ -1,14 +1,18 @@
-"""Numbers and periods as people read them."""
+"""Numbers and periods as people read them, and sentences that stand beside numbers."""
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
-from bayesfactor.periods import step_of, the_next
+import numpy as np
+
+from bayesfactor.periods import stamp_text, step_of, the_next
 
 __all__ = [
     "cadence",
     "chance",
     "count",
+    "forecast_of",
     "interval",
     "money",
     "number",
@@ -17,13 +21,17 @@ __all__ = [
     "percent",
     "plain_percent",
     "significant",
+    "some",
     "span",
+    "stamps",
+    "typical_day",
 ]
 
 NONE: Final = "n/a"
 INFINITE: Final = "infinite"
 _MINUS: Final = "\N{MINUS SIGN}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
+_LARGE: Final = ((1e9, "bn"), (1e6, "mn"))
 
 
 def _signed(text: str) -> str:
@@ -71,8 +79,13 @@ def chance(p: float) -> str:
 
 
 def money(x: float, worth: float) -> str:
-    """Return an amount with thousands separators; cents only where the whole `worth` is small."""
-    return _signed(f"{x:,.{0 if worth >= 10_000 else 2}f}") if math.isfinite(x) else _unbounded(x)
+    """Return an amount with thousands separators; cents of a small `worth`, mn or bn of a large one."""
+    if not math.isfinite(x):
+        return _unbounded(x)
+    for unit, name in _LARGE:
+        if worth >= 1_000 * unit:
+            return f"{_signed(f'{x / unit:,.2f}')}{_THIN}{name}"
+    return _signed(f"{x:,.{0 if worth >= 10_000 else 2}f}")
 
 
 def interval(low: float, high: float, decimals: int = 2) -> str:
@@ -102,3 +115,34 @@ def cadence(periods_per_year: float) -> str:
 def per_horizon(horizon: int, periods_per_year: float) -> str:
     """Return `the next day` or `the next 10 days`."""
     return the_next(horizon, periods_per_year)
+
+
+def stamps(times: np.ndarray) -> tuple[str, str]:
+    """Return the first and last stamp; midnight is left out."""
+    if times.dtype.kind != "M":
+        return str(times[0]), str(times[-1])
+    return stamp_text(times[0]), stamp_text(times[-1])
+
+
+def some(names: Iterable[object], most: int = 5) -> str:
+    """Return the first few names, and how many more there are."""
+    every = [str(name) for name in names]
+    more = len(every) - most
+    return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def forecast_of(periods_per_year: float, *, follows_days: bool) -> str:
+    """Return which period a forecast is of; a law that never changes knows of no crash."""
+    name = cadence(periods_per_year)
+    if follows_days:
+        return f"of the next {name}: volatility follows the {name}s before"
+    article = "an" if name.startswith("hour") else "a"
+    return (
+        f"of a typical {name} of the window, not of {article} {name} after a crash: the volatility of this "
+        f"model does not follow the {name}s before"
+    )
+
+
+def typical_day(periods_per_year: float) -> str:
+    """Return the sentence that stands beside the risk of a model whose law never changes."""
+    return f"The numbers are a forecast {forecast_of(periods_per_year, follows_days=False)}."
