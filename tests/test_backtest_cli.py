@@ -184,7 +184,7 @@ def test_a_column_called_weight_makes_a_table_long(tmp_path):
         ("portfolio,asset,weight\na,BTC,much\n", "no finite number for BTC in a"),
         ("portfolio,BTC\na,inf\n", "no finite number for BTC in a"),
         ("portfolio,asset,weight\n", "has rows"),
-        ("fund,coin,share\na,BTC,1\n", "got portfolio, fund, coin, share"),
+        ("fund,coin,money\na,BTC,1\n", "got fund, coin, money"),
         ("", "cannot be read as CSV"),
     ],
 )

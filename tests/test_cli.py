@@ -237,9 +237,9 @@ def test_pairs_that_are_not_pairs_are_refused(text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("coin,weight\nCOIN01,1\n", "needs the columns asset and weight"),
+        ("fund,weight\nCOIN01,1\n", "needs the columns asset and weight; got fund, weight"),
         ("asset,weight\nCOIN01,\n", "no number for COIN01"),
-        ("asset,weight\nCOIN01,much\n", "no number for COIN01"),
+        ("asset,weight\nCOIN01,much\n", "no finite number for COIN01; got 'much'"),
         ("", "cannot be read as CSV"),
     ],
 )

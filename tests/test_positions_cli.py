@@ -111,7 +111,7 @@ def test_trades_are_measured_and_saved(folder, tree):
 
 REFUSED = {
     "a column less": ("trade,asset\nt,A\n", "needs the columns trade, asset and change; got trade, asset"),
-    "a word": ("trade,asset,change\nt,A,some\n", "no number for A in 't'; got 'some'"),
+    "a word": ("trade,asset,change\nt,A,some\n", "no finite number for A in 't'; got 'some'"),
     "an asset twice": ("trade,asset,change\nt,A,1\nt,A,2\n", "changes A twice in 't'"),
     "nothing": ("", "cannot be read as CSV"),
 }

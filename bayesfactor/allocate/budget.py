@@ -12,9 +12,11 @@ from bayesfactor.allocate.law import AssetLaw
 from bayesfactor.allocate.terms import Terms
 from bayesfactor.errors import WeightsError, unknown_names
 from bayesfactor.forecast import Labels
+from bayesfactor.tables import Door, by_name
 
 __all__ = ["Budget", "component_names", "make_budget", "shares_by", "weights_by_component"]
 
+_SHARES: Final = ("share", "budget", "weight", "risk")
 _MET: Final = 1e-4
 """Shares this close to their budget have met it."""
 
@@ -96,11 +98,16 @@ def make_budget(labels: Labels, budget: Mapping[str, float] | None) -> Budget:
     if budget is None:
         n = len(assets)
         return Budget(s.ASSET, tuple(assets), np.full(n, 1.0 / n), np.eye(n), even=True)
-    if not isinstance(budget, Mapping) or not budget:
+    shares = by_name(budget, Door("budget", WeightsError), _SHARES)
+    if shares is None or not len(shares):
         msg = f"budget is a mapping such as {{'market': 0.5, 'specific': 0.5}}; got {budget!r}."
         raise WeightsError(msg)
+    if not shares.index.is_unique:
+        twice = shares.index[shares.index.duplicated()][0]
+        msg = f"each name of a budget has one share; {twice} has more than one. Add them up."
+        raise WeightsError(msg)
     kinds = {s.ASSET: assets, s.GROUP: groups, s.FAMILY: families, s.COMPONENT: components}
-    names = sorted(map(str, budget))
+    names = sorted(map(str, shares.index))
     by = next((kind for kind, known in kinds.items() if set(names) <= set(known)), None)
     if by is None:
         known = sorted({n for names_of in kinds.values() for n in names_of})
@@ -108,7 +115,7 @@ def make_budget(labels: Labels, budget: Mapping[str, float] | None) -> Budget:
         wrong = unknown_names(strange, known) if strange else f"{', '.join(names)}, names of several kinds"
         msg = f"a budget names assets, groups, families or components, all of one kind; got {wrong}."
         raise WeightsError(msg)
-    target = _target({str(k): v for k, v in budget.items()}, names)
+    target = _target(dict(zip(shares.index, shares, strict=True)), names)
     members = np.array([[float(label == name) for label in kinds[by]] for name in names])
     if by not in (s.ASSET, s.GROUP):
         names, target, members = _whole(names, target, members, components)

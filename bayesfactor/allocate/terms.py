@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
-from bayesfactor import schema as s
 from bayesfactor.errors import RiskError, WeightsError, unknown_names
+from bayesfactor.risk.weights import WEIGHT_NAMES
+from bayesfactor.tables import Door, by_name, warn_of_gross
 
 __all__ = ["Terms", "make_terms"]
 
@@ -157,14 +156,11 @@ def _pair(given: Any) -> tuple[float, float]:
 def _previous(names: list[str], previous: Any) -> np.ndarray:
     if previous is None:
         return np.zeros(len(names))
-    if isinstance(previous, xr.DataArray) and previous.dims == (s.ASSET,):
-        previous = pd.Series(previous.values, index=previous[s.ASSET].values)
-    if not isinstance(previous, Mapping | pd.Series):
+    table = by_name(previous, Door("previous_weights", WeightsError), WEIGHT_NAMES)
+    if table is None:
         got = type(previous).__name__
         msg = f"previous_weights are a mapping, a Series or a DataArray from asset to weight; got {got}."
         raise WeightsError(msg)
-    table = pd.Series(previous, dtype="float64")
-    table.index = table.index.astype(str)
     strange = [a for a in table.index if a not in set(names)]
     if strange or not table.index.is_unique:
         wrong = unknown_names(strange, names) if strange else "an asset twice"
@@ -174,4 +170,5 @@ def _previous(names: list[str], previous: Any) -> np.ndarray:
     if not np.isfinite(values).all():
         msg = "previous_weights are finite; got NaN or infinity. Give 0 to what is not held."
         raise WeightsError(msg)
+    warn_of_gross(values, "previous_weights")
     return values

@@ -7,9 +7,11 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.backtest.portfolios import portfolios_of
 from bayesfactor.errors import RiskError, WeightsError, unknown_names
 from bayesfactor.periods import stamp_text
 from bayesfactor.scoring.contract import PORTFOLIO
+from bayesfactor.tables import warn_of_gross
 
 __all__ = ["Portfolios", "history", "holdings", "refuse_log_returns", "rescaled"]
 
@@ -48,6 +50,8 @@ def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[li
     if not np.isfinite(raw).all():
         msg = "weights are finite numbers; got NaN or infinite ones. Give 0 to what is not held."
         raise WeightsError(msg)
+    for name, weights in zip(names, raw.swapaxes(0, 1), strict=True):
+        warn_of_gross(weights[np.abs(weights).sum(axis=1).argmax()], f"weights of portfolio {name!r}")
     known = np.stack([np.isfinite(returns[t - 1]) for t in days])
     return names, rescaled(raw, known[:, None, :])
 
@@ -74,12 +78,14 @@ def history(weights: np.ndarray, returns: np.ndarray) -> np.ndarray:
 
 
 def _table(table: object, assets: np.ndarray) -> tuple[list[str], np.ndarray]:
-    if not isinstance(table, pd.DataFrame):
+    found = None if isinstance(table, xr.DataArray | xr.Dataset) else portfolios_of(table, assets.tolist())
+    if found is None:
         msg = (
-            "portfolios is a DataFrame (portfolio x asset), a DataArray (time, portfolio, asset) or a "
-            f"callable that returns such a DataFrame; got {type(table).__name__}."
+            "portfolios is a table (portfolio x asset), a DataArray (time, portfolio, asset) or a "
+            f"callable that returns such a table; got {type(table).__name__}."
         )
         raise WeightsError(msg)
+    table = found
     strange = sorted(set(table.columns.astype(str)) - set(assets))
     if strange:
         msg = f"weights name assets of the panel; unknown: {unknown_names(strange, assets)}."

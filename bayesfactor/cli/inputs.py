@@ -9,10 +9,14 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.backtest.portfolios import portfolios_of
 from bayesfactor.errors import BayesFactorError, MissingFileError, RiskError, WeightsError
 from bayesfactor.keep import save, written_whole
 from bayesfactor.periods import between as inside
 from bayesfactor.periods import stamp_text
+from bayesfactor.risk.trades import read_trades as read
+from bayesfactor.risk.weights import WEIGHT_NAMES, WEIGHTS
+from bayesfactor.tables import by_name
 
 __all__ = [
     "FACTORS",
@@ -31,7 +35,6 @@ __all__ = [
     "write_factors",
 ]
 
-PORTFOLIO: Final = "portfolio"
 EQUAL: Final = "equal"
 TREE: Final = (".nc", ".zarr")
 FACTORS: Final = (".nc", ".parquet", ".csv")
@@ -96,29 +99,14 @@ def _pair(text: str) -> tuple[str, float | None]:
         return name, None
 
 
-def _csv(path: Path) -> pd.DataFrame:
-    try:
-        # NA and NULL are names of coins, not holes
-        types = {s.ASSET: str, PORTFOLIO: str}
-        table = pd.read_csv(path, dtype=types, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        msg = f"weights: {path.name!r} cannot be read as CSV: {error}."
-        raise WeightsError(msg) from error
-    table.columns = [str(c).strip() for c in table.columns]
-    return table
-
-
 def _from_file(path: Path) -> pd.Series:
-    table = _csv(path)
-    if not {s.ASSET, "weight"} <= set(table.columns):
-        msg = f"weights: {path.name!r} needs the columns asset and weight; got {', '.join(table.columns)}."
+    found = by_name(path, WEIGHTS, WEIGHT_NAMES)
+    assert found is not None  # noqa: S101 - a file is a table or refused
+    absent = found.index[found.isna().to_numpy()]
+    if len(absent):
+        msg = f"weights: {path.name!r} has no number for {', '.join(absent[:5])}. Give 0 to what is not held."
         raise WeightsError(msg)
-    numbers = pd.to_numeric(table["weight"], errors="coerce")
-    if numbers.isna().any():
-        where = ", ".join(table.loc[numbers.isna(), s.ASSET].head(5))
-        msg = f"weights: {path.name!r} has no number for {where}. Give 0 to what is not held."
-        raise WeightsError(msg)
-    return pd.Series(numbers.to_numpy("float64"), index=table[s.ASSET].str.strip())
+    return found
 
 
 def read_trades(path: Path) -> dict[str, dict[str, float]]:
@@ -134,30 +122,7 @@ def read_trades(path: Path) -> dict[str, dict[str, float]]:
     if not path.is_file():
         msg = f"no file of trades at {str(path)!r}. Give a CSV with the columns trade, asset and change."
         raise MissingFileError(msg)
-    try:
-        # NA and NULL are names of coins, not holes.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        msg = f"trades: {path.name!r} cannot be read as CSV: {str(error).strip()}. Write it again."
-        raise WeightsError(msg) from error
-    table.columns = [str(c).strip() for c in table.columns]
-    if not {s.TRADE, s.ASSET, "change"} <= set(table.columns):
-        got = ", ".join(table.columns)
-        msg = f"trades: {path.name!r} needs the columns trade, asset and change; got {got}."
-        raise WeightsError(msg)
-    found: dict[str, dict[str, float]] = {}
-    columns = (table[c].astype(str).str.strip() for c in (s.TRADE, s.ASSET, "change"))
-    for name, asset, text in zip(*columns, strict=True):
-        one = found.setdefault(name, {})
-        if asset in one:
-            msg = f"trades: {path.name!r} changes {asset} twice in {name!r}. Add the changes up."
-            raise WeightsError(msg)
-        try:
-            one[asset] = float(text)
-        except ValueError as error:
-            msg = f"trades: {path.name!r} has no number for {asset} in {name!r}; got {text!r}."
-            raise WeightsError(msg) from error
-    return found
+    return read(path)
 
 
 def read_portfolios(text: str, assets: Sequence[str]) -> pd.DataFrame:
@@ -185,35 +150,9 @@ def read_portfolios(text: str, assets: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
         msg = f"no file of portfolios at {text!r}. Give '{EQUAL}' or a CSV: portfolio, asset, weight."
         raise MissingFileError(msg)
-    table = _csv(path)
-    if "weight" not in table and PORTFOLIO in table:
-        table = table.melt(PORTFOLIO, var_name=s.ASSET, value_name="weight")
-    elif PORTFOLIO not in table:
-        table.insert(0, PORTFOLIO, path.stem)
-    needed = {PORTFOLIO, s.ASSET, "weight"}
-    if not needed <= set(table.columns) or not len(table):
-        got = ", ".join(table.columns)
-        msg = (
-            f"portfolios: {path.name!r} has rows, and the columns portfolio, asset and weight, or "
-            f"portfolio and one per asset; got {got}."
-        )
-        raise WeightsError(msg)
-    return _pivoted(table, path.name)
-
-
-def _pivoted(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return a long table as portfolio x asset, in the order of the file; an empty cell is not held."""
-    labels = [table[c].astype(str).str.strip() for c in (PORTFOLIO, s.ASSET)]
-    texts = table["weight"].astype(str).str.strip().replace("", "0")
-    numbers = pd.to_numeric(texts, errors="coerce")
-    cells = pd.Series(numbers.to_numpy("float64"), index=pd.MultiIndex.from_arrays(labels))
-    if not np.isfinite(cells).all() or not cells.index.is_unique:
-        bad = cells.index[cells.index.duplicated() | ~np.isfinite(cells.to_numpy())][0]
-        what = "two weights" if np.isfinite(cells[bad]).all() else "no finite number"
-        msg = f"portfolios: {name!r} has {what} for {bad[1]} in {bad[0]}. Give each asset one weight."
-        raise WeightsError(msg)
-    wide = cells.unstack().fillna(0.0)
-    return wide.reindex(index=labels[0].unique(), columns=labels[1].unique())
+    found = portfolios_of(path, assets, name=path.stem)
+    assert found is not None  # noqa: S101 - a file is a table or refused
+    return found
 
 
 def read_pairs(text: str, rule: str) -> dict[str, float]:

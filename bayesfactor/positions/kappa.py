@@ -1,6 +1,6 @@
 """How implied volatility moves with returns: ds = -kappa s r, given by the user or fitted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import PositionsError, unknown_names
+from bayesfactor.tables import Door, by_name
 
 __all__ = ["fit_kappa", "kappa_for"]
 
@@ -24,11 +25,11 @@ def kappa_for(kappa: Any, assets: Sequence[str]) -> np.ndarray:
     PositionsError
         If a name is not an underlying, or a number is not finite.
     """
-    if isinstance(kappa, pd.DataFrame) and "kappa" in kappa:
-        kappa = kappa["kappa"].reindex([a for a in kappa.index if a in set(assets)])
-    if isinstance(kappa, pd.Series):
-        kappa = kappa.to_dict()
-    if isinstance(kappa, Mapping):
+    fitted = isinstance(kappa, pd.DataFrame)
+    table = None if np.isscalar(kappa) else by_name(kappa, Door("kappa", PositionsError), ("kappa",))
+    if table is not None:
+        # the table of `fit_kappa` may be about more assets than have positions
+        kappa = {a: v for a, v in table.to_dict().items() if not fitted or a in set(assets)}
         unknown = [str(a) for a in kappa if str(a) not in assets]
         if unknown:
             names = unknown_names(unknown, assets)

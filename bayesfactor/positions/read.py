@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
 from bayesfactor import schema as s
-from bayesfactor.errors import MissingFileError, PositionsError, unknown_names
+from bayesfactor.errors import PositionsError, unknown_names
 from bayesfactor.positions.holdings import Positions
+from bayesfactor.positions.units import POSITIONS, number_of
+from bayesfactor.tables import check_decimal, clean, clean_names, given
+from bayesfactor.tables.given import without_counters
 
 __all__ = ["read_positions"]
 
@@ -21,7 +23,6 @@ _NEEDS: Final = {
 }
 """By instrument: columns that are needed, and columns that may be given."""
 
-_POSITIVE: Final = ("price", "strike", "days", "implied_volatility")
 _COLUMNS: Final = (
     s.ASSET,
     "instrument",
@@ -39,8 +40,6 @@ _COLUMNS: Final = (
     "theta",
 )
 _WORDS: Final = (s.ASSET, "instrument", "type")
-_LARGEST_VOLATILITY: Final = 20.0
-"""2000 %: above it somebody has written per cent."""
 
 
 def read_positions(table: Any) -> Positions:
@@ -48,7 +47,7 @@ def read_positions(table: Any) -> Positions:
 
     Parameters
     ----------
-    table : path of a CSV, DataFrame, or sequence of mappings
+    table : path of CSV or Parquet, DataFrame of pandas or polars, pyarrow Table, or sequence of mappings
         One row per position. `asset` is the underlying, `instrument` what is held of it:
 
         - `spot`: `quantity`, `price`;
@@ -91,7 +90,7 @@ def read_positions(table: Any) -> Positions:
     >>> bf.read_positions([put]).exposures()  # doctest: +SKIP
     """
     frame = _frame(table)
-    names = [str(c).strip().lower() for c in frame.columns]
+    names = [clean(c).lower().replace(" ", "_") for c in frame.columns]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         msg = f"positions: each column once; got {', '.join(twice)} more than once. Drop or rename one."
@@ -113,7 +112,8 @@ def read_positions(table: Any) -> Positions:
         msg = "positions: a table has at least one row; got none. Leave positions out where there are none."
         raise PositionsError(msg)
     frame = frame.set_axis(names, axis=1)
-    rows = [_row(i + 1, dict(zip(names, row, strict=True))) for i, row in enumerate(_values(frame))]
+    decimal = check_decimal(_texts(frame), POSITIONS)
+    rows = [_row(i + 1, dict(zip(names, row, strict=True)), decimal) for i, row in enumerate(_values(frame))]
     types = {c: "str" if c in _WORDS else "float64" for c in _COLUMNS}
     return Positions(pd.DataFrame(rows, columns=list(_COLUMNS)).astype(types))
 
@@ -122,71 +122,59 @@ def _values(frame: pd.DataFrame) -> Iterable[tuple[Any, ...]]:
     return frame.itertuples(index=False, name=None)
 
 
+def _texts(frame: pd.DataFrame) -> Iterable[str]:
+    """Yield what is written in columns of numbers."""
+    numbers = [c for c in frame.columns if c not in _WORDS]
+    return (x.strip() for c in numbers for x in frame[c] if isinstance(x, str))
+
+
 def _frame(table: Any) -> pd.DataFrame:
     """Return the table as it came; a file as text, since NA and NULL are names of coins."""
-    if isinstance(table, pd.DataFrame):
-        return table
-    if isinstance(table, str | Path):
-        path = Path(table)
-        if not path.is_file():
-            msg = (
-                f"positions: the file {str(path)!r} does not exist (seen from {str(Path.cwd())!r}). Check it."
-            )
-            raise MissingFileError(msg)
-        try:
-            cells = pd.read_csv(
-                path,
-                header=None,
-                dtype=str,
-                keep_default_na=False,
-                skipinitialspace=True,
-                encoding="utf-8-sig",
-            )
-        except (ValueError, OSError) as error:
-            msg = f"positions: {path.name!r} cannot be read as CSV: {str(error).strip()}. Write it again."
-            raise PositionsError(msg) from error
-        return cells.iloc[1:].set_axis(cells.iloc[0].tolist(), axis=1)
-    if isinstance(table, Iterable) and not isinstance(table, Mapping):
-        rows = list(table)
-        if all(isinstance(row, Mapping) for row in rows):
+    if isinstance(table, Iterable) and not isinstance(table, Mapping | str | pd.DataFrame):
+        rows = list(table) if not hasattr(table, "to_pandas") else None
+        if rows is not None and all(isinstance(row, Mapping) for row in rows):
             return pd.DataFrame([dict(row) for row in rows])
-    msg = f"positions: a CSV, a DataFrame or a list of rows by column; got {type(table).__name__}."
-    raise PositionsError(msg)
+    # what an instrument does not have is left empty: a row may end where nothing follows
+    found = given(table, POSITIONS, header=False, any_name=True, short_rows=True)
+    if found is None:
+        msg = f"positions: a CSV, a DataFrame or a list of rows by column; got {type(table).__name__}."
+        raise PositionsError(msg)
+    return without_counters(found.frame, POSITIONS, text=found.text)
 
 
-def _row(number: int, cells: dict[str, Any]) -> dict[str, Any]:
+def _row(number: int, cells: dict[str, Any], decimal: str) -> dict[str, Any]:
     """Return one row checked: words as text, numbers as floats, NaN where there is none."""
-    given = {name: x for name, x in ((n, _given(c)) for n, c in cells.items()) if x is not None}
+    filled = {name: x for name, x in ((n, _given(c)) for n, c in cells.items()) if x is not None}
     where = f"row {number} of positions"
-    asset = str(given.pop(s.ASSET, "")).strip()
+    asset = clean_names([filled.pop(s.ASSET, "")], POSITIONS)[0]
     if not asset:
         msg = f"{where}: asset names the underlying; got nothing."
         raise PositionsError(msg)
-    kind = str(given.pop("instrument", "")).strip().lower()
+    kind = str(filled.pop("instrument", "")).strip().lower()
     if kind not in _NEEDS:
         got = unknown_names([kind], _NEEDS) if kind else "nothing"
         msg = f"{where} ({asset}): instrument is one of {', '.join(_NEEDS)}; got {got}."
         raise PositionsError(msg)
     where = f"{where} ({asset}, {kind})"
     needed, allowed = _NEEDS[kind]
-    missing = [n for n in needed if n not in given]
+    missing = [n for n in needed if n not in filled]
     if missing:
         msg = f"{where}: needs {', '.join(needed)}; nothing in {', '.join(missing)}."
         raise PositionsError(msg)
-    alien = [n for n in given if n not in (*needed, *allowed)]
+    alien = [n for n in filled if n not in (*needed, *allowed)]
     if alien:
-        msg = f"{where}: has no {' or '.join(alien)}; got {given[alien[0]]!r}. Leave it empty."
+        msg = f"{where}: has no {' or '.join(alien)}; got {filled[alien[0]]!r}. Leave it empty."
         raise PositionsError(msg)
-    if kind == "greeks" and not set(given) - {"implied_volatility"}:
+    if kind == "greeks" and not set(filled) - {"implied_volatility"}:
         msg = f"{where}: give at least one of delta, gamma, vega and theta; all are empty."
         raise PositionsError(msg)
     out: dict[str, Any] = {s.ASSET: asset, "instrument": kind, "type": ""}
-    if "type" in given:
-        out["type"] = str(given.pop("type")).strip().lower()
+    if "type" in filled:
+        out["type"] = str(filled.pop("type")).strip().lower()
         if out["type"] not in ("call", "put"):
             msg = f"{where}: type is call or put; got {out['type']!r}."
             raise PositionsError(msg)
-    return out | {name: _number(where, name, x) for name, x in given.items()}
+    return out | {name: number_of(where, name, x, decimal) for name, x in filled.items()}
 
 
 def _given(cell: Any) -> Any:
@@ -194,20 +182,3 @@ def _given(cell: Any) -> Any:
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return None
     return None if isinstance(cell, float) and math.isnan(cell) else cell
-
-
-def _number(where: str, name: str, cell: Any) -> float:
-    try:
-        number = float(cell)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        msg = f"{where}: {name} is a finite number; got {cell!r}."
-        raise PositionsError(msg)
-    if name in _POSITIVE and number <= 0.0:
-        msg = f"{where}: {name} is above 0; got {number:g}."
-        raise PositionsError(msg)
-    if name == "implied_volatility" and number > _LARGEST_VOLATILITY:
-        msg = f"{where}: implied_volatility is a fraction per year; got {number:g}. Divide by 100."
-        raise PositionsError(msg)
-    return number

@@ -1,15 +1,14 @@
 """`incremental_risk`: what proposed trades do to a portfolio's risk, and how sure that is."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import NumericalError, WeightsError, unknown_names
+from bayesfactor.errors import NumericalError
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.risk.checks import checked_levels, checked_value
@@ -17,6 +16,7 @@ from bayesfactor.risk.exact import Book
 from bayesfactor.risk.given import linear_tails
 from bayesfactor.risk.labelled import common_attrs, components, shaped, thinned_draws
 from bayesfactor.risk.predictive import PredictiveTails, mcse_of, predictive_tails_of
+from bayesfactor.risk.trades import trades_for
 from bayesfactor.risk.weights import weights_for
 
 __all__ = ["incremental_risk"]
@@ -104,7 +104,7 @@ def incremental_risk(
     found = predict(tree, horizon, random_seed=random_seed)
     labels = found.labels
     before = weights_for(weights, labels.assets, allow_zero=True)
-    names, change = _trades(trades, labels.assets)
+    names, change = trades_for(trades, labels.assets)
     after = before + change
     after[np.abs(after) <= _NOTHING * (np.abs(before) + np.abs(change))] = 0.0
     held = np.concatenate([before[None], after])
@@ -123,57 +123,6 @@ def incremental_risk(
     }
     _warn_of_nothing(["before", *names], held)
     return out
-
-
-def _trades(trades: Any, assets: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Return names and changes (trade, asset) in the order of `assets`."""
-    if isinstance(trades, pd.DataFrame):
-        table = trades.rename(index=str, columns=str)
-        rows = [(str(name), row.dropna()) for name, row in table.iterrows()]
-    elif isinstance(trades, Mapping):
-        rows = [(str(name), row) for name, row in trades.items()]
-    else:
-        msg = (
-            "trades are a mapping trade -> asset -> change of weight, or a DataFrame of trades by assets; "
-            f"got {type(trades).__name__}."
-        )
-        raise WeightsError(msg)
-    if not rows:
-        msg = "there is no trade to measure. Give at least one, such as {'less BTC': {'BTC': -0.1}}."
-        raise WeightsError(msg)
-    names = [name for name, _ in rows]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        msg = f"each trade has one name; {', '.join(twice)} more than once. Rename one."
-        raise WeightsError(msg)
-    return names, np.stack([_one_trade(name, row, assets) for name, row in rows])
-
-
-def _one_trade(name: str, row: Any, assets: np.ndarray) -> np.ndarray:
-    if not isinstance(row, Mapping | pd.Series):
-        msg = f"trade {name!r} is a mapping asset -> change of weight; got {type(row).__name__}."
-        raise WeightsError(msg)
-    series = pd.Series(dict(row), dtype=object) if isinstance(row, Mapping) else row
-    known = [str(a) for a in assets]
-    given = [str(a) for a in series.index]
-    unknown = [a for a in given if a not in set(known)]
-    if unknown:
-        shown = unknown_names(unknown, known)
-        msg = f"trade {name!r} names assets the model does not know: {shown}. Drop or rename them."
-        raise WeightsError(msg)
-    twice = sorted({a for a in given if given.count(a) > 1})
-    if twice:
-        msg = f"trade {name!r} names {', '.join(twice)} more than once. Add them up first."
-        raise WeightsError(msg)
-    try:
-        values = series.to_numpy("float64")
-    except (TypeError, ValueError):
-        values = np.array([np.nan])
-    if not np.isfinite(values).all():
-        msg = f"changes of weight are finite numbers; trade {name!r} has {series.to_dict()!r}."
-        raise WeightsError(msg)
-    by_name = dict(zip(given, values, strict=True))
-    return np.array([by_name.get(a, 0.0) for a in known])
 
 
 def _predictive(

@@ -1,16 +1,18 @@
 """Portfolio weights, whatever they came in, become one number per asset."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from bayesfactor import schema as s
 from bayesfactor.errors import WeightsError, unknown_names
+from bayesfactor.tables import Door, by_name, warn_of_gross
 
-__all__ = ["weights_for"]
+__all__ = ["WEIGHTS", "WEIGHT_NAMES", "weights_for"]
+
+WEIGHTS: Final = Door("weights", WeightsError)
+WEIGHT_NAMES: Final = ("weight", "weights", "w", "allocation", "targetweight", "share")
+"""What a column of weights may be called, in small letters and digits."""
 
 
 def weights_for(weights: Any, assets: np.ndarray, *, allow_zero: bool = False) -> np.ndarray:
@@ -18,7 +20,7 @@ def weights_for(weights: Any, assets: np.ndarray, *, allow_zero: bool = False) -
 
     Parameters
     ----------
-    weights : mapping, Series or DataArray (asset)
+    weights : mapping, Series, DataArray (asset), table of asset and weight, or its path
         Fractions of the portfolio's value; shorts are negative, leverage is allowed.
     assets : ndarray of str
     allow_zero : bool
@@ -29,6 +31,11 @@ def weights_for(weights: Any, assets: np.ndarray, *, allow_zero: bool = False) -
     WeightsError
         If an asset is unknown, missing or named twice, or a weight is not a finite number, or
         all are zero where that is not allowed.
+
+    Warns
+    -----
+    UserWarning
+        If the gross is above 10, as that of money or per cent is.
     """
     series = _as_series(weights)
     names = [str(n) for n in series.index]
@@ -47,11 +54,7 @@ def weights_for(weights: Any, assets: np.ndarray, *, allow_zero: bool = False) -
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         msg = f"every asset of the model needs a weight; none for {shown}. Give 0 to what is not held."
         raise WeightsError(msg)
-    try:
-        values = series.astype("float64").to_numpy()
-    except (TypeError, ValueError) as error:
-        msg = f"weights are numbers; {error}."
-        raise WeightsError(msg) from error
+    values = series.to_numpy()
     bad = [n for n, v in zip(names, values, strict=True) if not np.isfinite(v)]
     if bad:
         msg = (
@@ -61,20 +64,19 @@ def weights_for(weights: Any, assets: np.ndarray, *, allow_zero: bool = False) -
     if not values.any() and not allow_zero:
         msg = "every weight is zero: there is no position to measure. Give at least one weight."
         raise WeightsError(msg)
-    by_name = dict(zip(names, values, strict=True))
-    return np.array([by_name[a] for a in known])
+    warn_of_gross(values, "weights")
+    found = dict(zip(names, values, strict=True))
+    return np.array([found[a] for a in known])
 
 
 def _as_series(weights: Any) -> pd.Series:
-    if isinstance(weights, pd.Series):
-        return weights
-    if isinstance(weights, Mapping):
-        return pd.Series(dict(weights), dtype=object)
-    if isinstance(weights, xr.DataArray):
-        if weights.dims != (s.ASSET,) or s.ASSET not in weights.coords:
-            msg = f"a DataArray of weights has the one dim 'asset', labelled; got dims {weights.dims}."
-            raise WeightsError(msg)
-        return pd.Series(weights.values, index=weights[s.ASSET].values)
-    got = type(weights).__name__
-    msg = f"weights are a mapping asset -> weight, a Series or a DataArray over asset; got {got}."
-    raise WeightsError(msg)
+    found = by_name(weights, WEIGHTS, WEIGHT_NAMES)
+    if found is None:
+        got = type(weights).__name__
+        msg = (
+            "weights are a mapping asset -> weight, a Series, a DataArray over asset, a table "
+            "of asset and weight or "
+            f"its path; got {got}."
+        )
+        raise WeightsError(msg)
+    return found

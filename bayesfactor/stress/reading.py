@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bayesfactor.errors import MissingFileError, RiskError, unknown_names
-from bayesfactor.stress.scenarios import KINDS, Episode, Scenario
+from bayesfactor.stress.scenarios import KINDS, Episode, Scenario, volumes_of
 
 __all__ = ["read_scenarios", "read_volume"]
 
@@ -103,24 +103,8 @@ def _from_entry(name: str, entry: object, path: Path) -> Scenario:
 
 
 def read_volume(path: Path) -> pd.Series:
-    """Return money traded per period by asset, out of a CSV with the columns asset and volume."""
+    """Return money traded per period by asset, out of a table with the columns asset and volume."""
     if not path.is_file():
         msg = f"no file of volumes at {str(path)!r}."
         raise MissingFileError(msg)
-    try:
-        # NA and NULL are names of coins, not holes.
-        table = pd.read_csv(path, dtype={"asset": str}, keep_default_na=False, skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        msg = f"volumes: {path.name!r} cannot be read as CSV: {error}."
-        raise RiskError(msg) from error
-    if not {"asset", "volume"} <= set(table.columns):
-        got = ", ".join(map(str, table.columns))
-        msg = f"volumes: {path.name!r} has the columns asset and volume; got {got}."
-        raise RiskError(msg)
-    numbers = pd.to_numeric(table["volume"], errors="coerce")
-    names = table["asset"].str.strip()
-    if numbers.isna().any() or not names.is_unique:
-        bad = names[numbers.isna() | names.duplicated()].iloc[0]
-        msg = f"volumes: {path.name!r} has one number for each asset; not so for {bad!r}."
-        raise RiskError(msg)
-    return pd.Series(numbers.to_numpy("float64"), index=names.to_numpy())
+    return volumes_of(path)

@@ -13,8 +13,20 @@ import pandas as pd
 from bayesfactor.errors import PanelError, RiskError, unknown_names
 from bayesfactor.periods import first_moment, last_moment
 from bayesfactor.stress.catalogue import episodes
+from bayesfactor.tables import Door, by_name
 
-__all__ = ["KINDS", "Episode", "FactorShock", "Liquidation", "RegimeShift", "ReverseStress", "Scenario"]
+__all__ = [
+    "KINDS",
+    "Episode",
+    "FactorShock",
+    "Liquidation",
+    "RegimeShift",
+    "ReverseStress",
+    "Scenario",
+    "volumes_of",
+]
+
+_VOLUMES: Final = ("volume", "volumes", "quotevolume", "tradedvalue", "value", "adv")
 
 
 @dataclass(frozen=True)
@@ -231,7 +243,7 @@ class Liquidation:
 
     Parameters
     ----------
-    volume : mapping or Series (asset)
+    volume : mapping, Series (asset), table of asset and volume, or its path
         Money traded per period, in the currency of `value`; one for every asset held.
     participation : float
         Share of the volume that is ours, above 0 and at most 1.
@@ -264,9 +276,7 @@ class Liquidation:
             raise RiskError(msg)
         _horizon(self.longest, "longest")
         if not isinstance(self.volume, Mapping | pd.Series):
-            got = type(self.volume).__name__
-            msg = f"volume is a mapping or Series of asset to money traded per period; got {got}."
-            raise RiskError(msg)
+            object.__setattr__(self, "volume", volumes_of(self.volume))
         for asset, traded in self.volume.items():
             if not _finite(traded, f"the volume of {asset!r}") > 0.0:
                 msg = f"volumes are positive; got {traded!r} for {asset!r}. What never trades cannot be sold."
@@ -276,6 +286,26 @@ class Liquidation:
     def label(self) -> str:
         """What it is called where no name is given."""
         return f"sold at {round(100.0 * self.participation, 6):g} % of volume"
+
+
+def volumes_of(data: Any) -> pd.Series:
+    """Return money traded per period by asset, each once.
+
+    Raises
+    ------
+    RiskError
+        If it is no such table, or an asset has no number or two.
+    """
+    found = by_name(data, Door("volumes", RiskError), _VOLUMES, percent=False)
+    if found is None:
+        got = type(data).__name__
+        msg = f"volume is a mapping or Series of asset to money traded per period; got {got}."
+        raise RiskError(msg)
+    bad = found.index[found.isna().to_numpy() | found.index.duplicated()]
+    if len(bad):
+        msg = f"volumes: each asset has one number; not so for {bad[0]!r}. Mend it."
+        raise RiskError(msg)
+    return found
 
 
 type Scenario = Episode | FactorShock | RegimeShift | ReverseStress | Liquidation

@@ -7,7 +7,7 @@ at all. What is given is never changed. Doors (prices, weights, positions, ...) 
 from bayesfactor.tables.given import Given, given, named
 from bayesfactor.tables.names import Door, clean, clean_names, plain
 from bayesfactor.tables.numbers import Numbers, check_decimal, read_numbers
-from bayesfactor.tables.pairs import by_name, named_cells, numbers_of, warn_of_gross
+from bayesfactor.tables.pairs import by_name, named_cells, named_column, numbers_of, warn_of_gross
 
 __all__ = [
     "Door",
@@ -20,6 +20,7 @@ __all__ = [
     "given",
     "named",
     "named_cells",
+    "named_column",
     "numbers_of",
     "plain",
     "read_numbers",

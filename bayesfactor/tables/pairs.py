@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,15 @@ from bayesfactor.tables.given import Given, given
 from bayesfactor.tables.names import Door, clean, clean_names, few, plain
 from bayesfactor.tables.numbers import check_decimal, read_numbers
 
-__all__ = ["ASSET_NAMES", "by_name", "column_called", "named_cells", "numbers_of", "warn_of_gross"]
+__all__ = [
+    "ASSET_NAMES",
+    "by_name",
+    "column_called",
+    "named_cells",
+    "named_column",
+    "numbers_of",
+    "warn_of_gross",
+]
 
 ASSET_NAMES: Final = (
     "asset", "symbol", "ticker", "coin", "coinid", "pair", "instrument", "instrumentid", "currency",
@@ -49,9 +58,7 @@ def named_cells(
     """
     if isinstance(data, xr.DataArray):
         if data.dims != (ASSET,) or ASSET not in data.coords:
-            msg = (
-                f"{door.what}: a DataArray has the dim ({ASSET}) with labels; got dims {data.dims}. Label it."
-            )
+            msg = f"{door.what}: a DataArray has one dim, {ASSET}, labelled; got dims {data.dims}. Label it."
             raise door.error(msg)
         data = pd.Series(data.to_numpy(), index=data.indexes[ASSET])
     if isinstance(data, pd.Series):
@@ -68,6 +75,27 @@ def by_name(
     """Return one number for each name, as `named_cells`; text is read as `numbers_of` does."""
     cells = named_cells(data, door, values, only=only)
     return None if cells is None else numbers_of(cells, door, percent=percent)
+
+
+def named_column(table: Given, place: int, door: Door, what: str) -> list[str]:
+    """Return the names in a column, none of which is empty.
+
+    Raises
+    ------
+    BayesFactorError
+        The door's, with the lines that have none: merged cells leave all but the first of them empty.
+    """
+    names = clean_names(table.frame.iloc[:, place], door)
+    blank = [i for i, n in enumerate(names) if not n]
+    if blank:
+        rows = few(table.sheet.lines[i + 1] if table.sheet else i + 1 for i in blank)
+        msg = (
+            f"{door.what}: every row names its {what}; none in "
+            f"{'line' if table.sheet else 'row'} {rows}. Write it in "
+            "each row, where cells were merged too."
+        )
+        raise door.error(msg)
+    return names
 
 
 def numbers_of(cells: pd.Series, door: Door, *, percent: bool = True) -> pd.Series:
@@ -96,8 +124,13 @@ def numbers_of(cells: pd.Series, door: Door, *, percent: bool = True) -> pd.Seri
             except (TypeError, ValueError):
                 bad.append(repr(cell))
     if bad:
-        names = few(n for n, t in zip(cells.index, texts, strict=True) if t in bad) or few(bad)
-        msg = f"{door.what} are numbers: no number for {names}; got {few(bad)}. Give 0 to what is not held."
+        strange = [
+            n
+            for n, c, t in zip(cells.index, cells, texts, strict=True)
+            if (repr(c) if t is None else t) in bad
+        ]
+        got = few(map(repr, bad))
+        msg = f"{door.what} are finite numbers; no finite number for {few(strange)}; got {got}. Mend them."
         raise door.error(msg)
     return pd.Series(values, index=cells.index)
 
@@ -130,34 +163,34 @@ def _from_table(
         got = ", ".join(map(str, frame.columns)) or "none"
         msg = f"{door.what}: a table needs the columns asset and {values[0]}; got {got}. Rename yours."
         raise door.error(msg)
-    names = clean_names(frame.iloc[:, key], door)
     cells = frame.iloc[:, value].tolist()
-    blank = [i for i, (n, c) in enumerate(zip(names, cells, strict=True)) if not n and clean(c)]
-    if blank:
-        rows = few(str(table.sheet.lines[i + 1]) if table.sheet else str(i + 1) for i in blank)
-        msg = (
-            f"{door.what}: every row names its asset; none in {'line' if table.sheet else 'row'} {rows}. "
-            "Write it in each row, where cells were merged too."
-        )
-        raise door.error(msg)
-    kept = [i for i, n in enumerate(names) if n]
-    return pd.Series(
-        [cells[i] for i in kept], index=pd.Index([names[i] for i in kept], dtype=object), dtype=object
-    )
-
-
-def warn_of_gross(gross: float, total: float, what: str) -> None:
-    """Warn of weights that look like money or per cent."""
-    if gross > LARGEST_GROSS:
-        unit = "per cent: divide them by 100" if abs(total - 100.0) < 1.0 or abs(gross - 100.0) < 1.0 else (
-            "money or per cent: divide them by the portfolio's value, or by 100"
-        )  # fmt: skip
-        warnings.warn(
-            f"{what} are fractions of the portfolio's value; their gross is {gross:,.6g} times "
-            f"it. If they are {unit}.",
-            stacklevel=3,
-        )
+    empty = [not clean(n) and not clean(c) for n, c in zip(frame.iloc[:, key], cells, strict=True)]
+    kept = [i for i, none in enumerate(empty) if not none]
+    if any(empty):
+        frame, cells = frame.iloc[kept], [cells[i] for i in kept]
+    names = named_column(replace(table, frame=frame), key, door, ASSET)
+    return pd.Series(cells, index=pd.Index(names, dtype=object), dtype=object)
 
 
 LARGEST_GROSS: Final = 10.0
 """Gross exposure, in portfolio values, above which somebody has written money or per cent."""
+
+
+def warn_of_gross(weights: np.ndarray, what: str) -> None:
+    """Warn of weights that look like money or per cent.
+
+    Warns
+    -----
+    UserWarning
+        If their gross is above 10 times the portfolio's value.
+    """
+    gross, net = float(np.abs(weights).sum()), float(weights.sum())
+    if gross > LARGEST_GROSS:
+        hundred = min(abs(net - 100.0), abs(gross - 100.0)) < 1.0
+        unit = "per cent, divide by 100" if hundred else "money, divide by the portfolio's value"
+        warnings.warn(
+            f"{what} are fractions of the portfolio's value (0.125 is 12.5 %); their gross is "
+            f"{gross:,.6g} times it. "
+            f"If they are {unit}.",
+            stacklevel=3,
+        )

@@ -19,6 +19,7 @@ _DELIMITERS: Final = (",", ";", "\t", "|")
 _NAMES: Final = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 _ENCODINGS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _URL: Final = re.compile(r"\W*(?:https?://|www\.)\S+", re.IGNORECASE)
+_DISARMED: Final = re.compile(r"'+[=+\-@]")
 _SAMPLE: Final = 200
 
 
@@ -101,7 +102,7 @@ def read_sheet(path: Path, door: Door, *, short_rows: bool = False) -> Sheet:
             "quotes there, or write the file again."
         )
         raise door.error(msg) from error
-    found = [([c.strip() for c in row], line) for row, line in raw if any(c.strip() for c in row)]
+    found = [([_cell(c) for c in row], line) for row, line in raw if any(c.strip() for c in row)]
     if not found:
         msg = (
             f"{door.what}: {path.name!r} cannot be read as CSV: it holds no row. Write it again, with a "
@@ -116,6 +117,12 @@ def read_sheet(path: Path, door: Door, *, short_rows: bool = False) -> Sheet:
     _check_title(sheet, door)
     _check_lengths(sheet, door, short_rows=short_rows)
     return _without_empty_columns(sheet)
+
+
+def _cell(text: str) -> str:
+    """Return a cell without blanks around it, and without the mark by which this package disarms formulas."""
+    bare = text.strip()
+    return bare[1:] if _DISARMED.match(bare) else bare
 
 
 def _text(path: Path, door: Door) -> tuple[str, str]:
