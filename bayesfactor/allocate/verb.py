@@ -25,6 +25,7 @@ from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.risk.checks import checked_levels
 from bayesfactor.risk.labelled import fit_attrs, kept_draws, thinned_draws
+from bayesfactor.shortfall import tail_of
 
 __all__ = ["DRIFTS", "OBJECTIVES", "allocate", "expected_shortfall", "solvers"]
 
@@ -233,11 +234,7 @@ def solvers() -> Any:
 
 def expected_shortfall(returns: np.ndarray, level: float) -> float:
     """Return the ES of equally likely returns (scenario): the value Rockafellar and Uryasev minimise."""
-    tail = len(returns) * (1.0 - level)
-    losses = np.sort(-returns)[::-1]
-    whole = math.floor(tail + 1e-9)
-    rest = losses[min(whole, len(losses) - 1)] * max(0.0, tail - whole)
-    return float((losses[:whole].sum() + rest) / tail)
+    return float(tail_of(-returns, level)[1])
 
 
 def check_options(objective: str, drift: str, scenarios: int, weight_draws: int, budget: Any) -> None:

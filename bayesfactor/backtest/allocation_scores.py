@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError, SchemaError, unknown_names
+from bayesfactor.shortfall import tail_of
 
 __all__ = ["summarise_allocation"]
 
@@ -114,11 +115,10 @@ def summarise_allocation(
 def _figures(net: np.ndarray, level: float, year: float) -> dict[str, np.ndarray]:
     """Return what the bootstrap is of (strategy), of returns (time, strategy)."""
     deviation = net.std(axis=0, ddof=1)
-    tail = max(1, math.ceil(round(len(net) * (1.0 - level), 9)))
-    worst = np.partition(net, tail - 1, axis=0)[:tail]
+    es = tail_of(-net, level)[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         sharpe = net.mean(axis=0) / deviation * math.sqrt(year)
-    return {"volatility": deviation * math.sqrt(year), "es": -worst.mean(axis=0), "sharpe": sharpe}
+    return {"volatility": deviation * math.sqrt(year), "es": es, "sharpe": sharpe}
 
 
 def _stack(figures: dict[str, np.ndarray]) -> np.ndarray:

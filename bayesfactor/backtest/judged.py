@@ -7,6 +7,7 @@ import numpy as np
 from bayesfactor.laws import Moments, skewed
 from bayesfactor.risk.conditional import block_variances
 from bayesfactor.risk.exact import Book
+from bayesfactor.shortfall import tail_of
 
 __all__ = ["Judged", "judge_draws", "log_scores"]
 
@@ -48,15 +49,12 @@ class Judged:
 def judge_draws(returns: np.ndarray, realised: float, levels: np.ndarray) -> Judged:
     """Return what equally likely returns (draw) say; the log score is left out.
 
-    VaR is the order statistic, ES the mean of the losses from there on. The CRPS is Gneiting and Raftery's
+    VaR and ES are those of `bayesfactor.shortfall.tail_of`. The CRPS is Gneiting and Raftery's
     (2007, eq. 20), the mean distance between two draws taken without replacement.
     """
     x = np.sort(returns)
     n = len(x)
-    at = np.minimum(np.ceil(n * levels - 1e-9).astype(int) - 1, n - 1)
-    losses = -x[::-1]
-    var = losses[at]
-    es = np.array([losses[k:].mean() for k in at])
+    var, es = np.array([tail_of(-x, level) for level in levels]).T
     pit = 0.5 * (np.searchsorted(x, realised, "left") + np.searchsorted(x, realised, "right")) / n
     spread = (2.0 * np.arange(n) - (n - 1.0)) @ x / (n * max(n - 1.0, 1.0))
     crps = np.abs(x - realised).mean() - spread

@@ -34,6 +34,7 @@ from bayesfactor.report.figures_risk import simulated_losses
 from bayesfactor.report.tables_contributions import PLURAL, TOP, file_of, plain_name, small_print
 from bayesfactor.risk.exact import Book
 from bayesfactor.risk.weights import weights_for
+from bayesfactor.shortfall import tail_of
 
 __all__ = ["Active", "active_risk", "active_section"]
 
@@ -102,9 +103,8 @@ def active_risk(found: Predictions, weights: np.ndarray, benchmark: Any, risk: x
         },
         attrs=risk.attrs | ({"delta_weight": 1} if "delta_weight" in risk.coords else {}),
     )
-    losses = np.sort(simulated_losses(found, gap))
-    beyond = max(1, round(len(losses) * (1.0 - float(risk[s.LEVEL].max()))))
-    return Active(gap, held, own, float(losses[-beyond:].mean()), beta)
+    _, shortfall = tail_of(simulated_losses(found, gap), float(risk[s.LEVEL].max()))
+    return Active(gap, held, own, float(shortfall), beta)
 
 
 def _beta(found: Predictions, weights: np.ndarray, benchmark: np.ndarray) -> np.ndarray:

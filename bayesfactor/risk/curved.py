@@ -18,6 +18,7 @@ from bayesfactor.risk.exact import Book
 from bayesfactor.risk.given import linear_tails, no_tails
 from bayesfactor.risk.nonlinear import PositionBook, padded
 from bayesfactor.risk.predictive import Tail, to_total
+from bayesfactor.shortfall import tail_weights
 
 __all__ = ["position_tails"]
 
@@ -198,13 +199,16 @@ def _tail_parts(
     n_factors = f.shape[1]
     out = np.zeros((2, len(weights), n_factors + 4))
     tail = Tail.of(loss, float(level))
-    window = (loss >= tail.window_low) & (loss <= tail.window_high)
-    for x, which, total in zip(out, (window, loss >= tail.var), (tail.var, tail.es), strict=True):
-        x[:, :n_factors] = -weights[:, None] * m.loadings[d] * f[which].mean(axis=0)
-        x[:, n_factors] = -weights * e[which].mean(axis=0)
+    window = ((loss >= tail.window_low) & (loss <= tail.window_high)).astype(float)
+    shares = (window / window.sum(), tail_weights(loss, float(level)))
+    for x, share, total in zip(out, shares, (tail.var, tail.es), strict=True):
+        which = share > 0.0
+        share = share[which]
+        x[:, :n_factors] = -weights[:, None] * m.loadings[d] * (share @ f[which])
+        x[:, n_factors] = -weights * (share @ e[which])
         x[:, n_factors + 1] = -weights * m.horizon * m.alpha[d]
         if beyond is not None:
-            x[:, n_factors + 2] = -beyond[which].mean(axis=0)
+            x[:, n_factors + 2] = -(share @ beyond[which])
         x[:] = to_total(x, total, x)[0]
     return out
 

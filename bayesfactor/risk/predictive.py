@@ -15,6 +15,7 @@ from numba import njit
 from bayesfactor.forecast import Labels, Predictions
 from bayesfactor.laws import Scenarios
 from bayesfactor.risk.exact import Book
+from bayesfactor.shortfall import tail_of
 
 __all__ = [
     "PredictiveTails",
@@ -122,11 +123,21 @@ def predictive_tails_of(
 
 @dataclass(frozen=True)
 class Tail:
-    """One level's order statistics: the k largest losses, and the window around the k-th."""
+    """One level's order statistics: the largest losses, and the window around VaR.
+
+    Parameters
+    ----------
+    level, var, es : float
+        As `bayesfactor.shortfall.tail_of` has them.
+    atom : float
+        Weight in ES of a scenario that loses just VaR, where one that loses more weighs 1.
+    window_low, window_high, window_mean, window_share : float
+    """
 
     level: float
     var: float
     es: float
+    atom: float
     window_low: float
     window_high: float
     window_mean: float
@@ -136,16 +147,18 @@ class Tail:
     def of(cls, losses: np.ndarray, level: float) -> "Tail":
         """Return those of losses in any order."""
         n = len(losses)
-        k = max(1, math.ceil(round(n * (1.0 - level), 6)))
+        var, es = (float(x) for x in tail_of(losses, level))
+        at = n - max(1, math.ceil(round(n * (1.0 - level), 6)))
         half = math.ceil(round(0.1 * n * (1.0 - level), 6))
-        at = n - k
         low, high = max(0, at - half), min(n - 1, at + half)
         part = np.partition(losses, [low, at, high])
         window = part[low : high + 1]
+        beyond, same = int((losses > var).sum()), int((losses == var).sum())
         return cls(
             level=level,
-            var=float(part[at]),
-            es=float(part[at:].mean()),
+            var=var,
+            es=es,
+            atom=(n * (1.0 - level) - beyond) / same,
             window_low=float(part[low]),
             window_high=float(part[high]),
             window_mean=float(window.mean()),
@@ -279,6 +292,7 @@ class _Sums:
     tails: list[Tail]
     low: np.ndarray
     high: np.ndarray
+    edge: np.ndarray
     factor: np.ndarray
     specific: np.ndarray
     drift: np.ndarray
@@ -289,17 +303,19 @@ class _Sums:
     def of(cls, book: Book, tails: list[Tail]) -> "_Sums":
         bounds = [(t.var, math.inf) for t in tails] + [(t.window_low, t.window_high) for t in tails]
         low, high = np.array(bounds).T
+        edge = np.array([t.atom for t in tails] + [1.0] * len(tails))
         shape = (len(low), len(book.weights))
         factor = np.zeros((*shape, book.moments.loadings.shape[2]))
         specific, drift, beyond = np.zeros((3, *shape))
-        return cls(book, tails, low, high, factor, specific, drift, beyond, np.zeros(len(low)))
+        return cls(book, tails, low, high, edge, factor, specific, drift, beyond, np.zeros(len(low)))
 
     def add(self, loss: np.ndarray, block: Scenarios, f: np.ndarray, e: np.ndarray) -> None:
         m, d = self.book.moments, block.draws
         found = self.book.beyond(block)
         c = e[:, :0] if found is None else found
         sums = (self.factor, self.specific, self.drift, self.beyond, self.counts)
-        _add_up(loss, self.low, self.high, m.loadings[d], m.alpha[d], f, e, c, *sums)
+        bounds = (self.low, self.high, self.edge)
+        _add_up(loss, *bounds, m.loadings[d], m.alpha[d], f, e, c, *sums)
 
     def parts(self) -> tuple[np.ndarray, ...]:
         """Return VaR and ES contributions (level, asset, component), and marginals (level, asset)."""
@@ -334,17 +350,18 @@ def to_total(parts: np.ndarray, total: float, others: np.ndarray) -> tuple[np.nd
 
 
 @njit(cache=True, nogil=True)
-def _add_up(loss, low, high, loadings, alpha, f, e, c, factor, specific, drift, beyond, counts):
+def _add_up(loss, low, high, edge, loadings, alpha, f, e, c, factor, specific, drift, beyond, counts):
     n_assets, n_factors = factor.shape[1], factor.shape[2]
     for d in range(loss.shape[0]):
         for j in range(low.shape[0]):
             if not low[j] <= loss[d] <= high[j]:
                 continue
-            counts[j] += 1.0
+            weight = edge[j] if loss[d] == low[j] else 1.0
+            counts[j] += weight
             for i in range(n_assets):
-                specific[j, i] += e[d, i]
-                drift[j, i] += alpha[d, i]
+                specific[j, i] += weight * e[d, i]
+                drift[j, i] += weight * alpha[d, i]
                 if c.shape[1] > 0:
-                    beyond[j, i] += c[d, i]
+                    beyond[j, i] += weight * c[d, i]
                 for k in range(n_factors):
-                    factor[j, i, k] += loadings[d, i, k] * f[d, k]
+                    factor[j, i, k] += weight * loadings[d, i, k] * f[d, k]

@@ -196,7 +196,7 @@ def tails(holding: Holding, levels: np.ndarray, labels: Labels, *, paths: int | 
             break
         losses, floored = np.concatenate([losses, extra]), floored + extra_floored
     var, es, var_mcse, es_mcse = np.array(found).T
-    parts = _contributions(holding, losses, var, count)
+    parts = _contributions(holding, losses, own, count)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = parts.sum(axis=(1, 2))
         parts = parts * np.where(total != 0.0, es / total, 1.0)[:, None, None]
@@ -220,8 +220,9 @@ def _errors(tail: Tail, losses: np.ndarray, labels: Labels) -> tuple[float, floa
     return tail.var, tail.es, var_mcse, es_mcse
 
 
-def _contributions(holding: Holding, losses: np.ndarray, var: np.ndarray, count: int) -> np.ndarray:
-    """Draw the paths again and average x over those that lose at least VaR (level, asset, component)."""
+def _contributions(holding: Holding, losses: np.ndarray, own: list[Tail], count: int) -> np.ndarray:
+    """Draw the paths again and average x over the tail, as ES does (level, asset, component)."""
+    var, atom = np.array([(t.var, t.atom) for t in own]).T[..., None]
     case, flat = holding.case, losses.ravel()
     assert case.paths is not None  # noqa: S101 - tails asks
     sums = np.zeros((len(var), *holding.mean_parts.shape[1:]))
@@ -232,7 +233,7 @@ def _contributions(holding: Holding, losses: np.ndarray, var: np.ndarray, count:
         rows = np.flatnonzero(loss >= least)
         if not len(rows):
             continue
-        within = (loss[rows] >= var[:, None]).astype(float)
+        within = (loss[rows] > var) + (loss[rows] == var) * atom
         sums += np.einsum("ln,nic->lic", within, holding.parts(block, rows))
         hits += within.sum(axis=1)
     return sums / hits[:, None, None]
