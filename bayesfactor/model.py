@@ -1,7 +1,8 @@
 """`FactorModel`: one registered model as a frozen, printable value; consumers never branch on it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -9,14 +10,18 @@ import tomli_w
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import CardError, ModelError, unknown_names
+from bayesfactor.errors import BayesFactorError, CardError, ModelError, unknown_names
+from bayesfactor.limits import check_choice, check_count, check_number, said
 from bayesfactor.panel import check_panel, check_span
 from bayesfactor.structures import STRUCTURES
+from bayesfactor.structures.beliefs import checked_priors
 
 __all__ = ["FactorModel", "model_from_card"]
 
 SAMPLE_KEYS = ("draws", "tune", "chains", "target_accept", "max_treedepth", "adaptation")
-PRIOR_KEYS = ("dist", "kwargs", "dims", "centered", "transform")
+ADAPTATIONS = ("diag", "low_rank")
+_COUNTS = {"draws": (1, 10**9), "tune": (0, 10**9), "chains": (1, 1000), "max_treedepth": (1, 20)}
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -57,28 +62,31 @@ class FactorModel:
 
     def __post_init__(self) -> None:
         for name in ("name", "title", "why", "structure"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                msg = f"a card's {name!r} is a non-empty string; got {getattr(self, name)!r}."
+            _check_text(name, getattr(self, name))
+        for name in ("references", "overrides"):
+            _check_texts(self.name, name, getattr(self, name))
+        for name in ("priors", "options", "sample"):
+            if not isinstance(getattr(self, name), Mapping):
+                msg = f"card {self.name!r}: {name} is a table; got {said(getattr(self, name))}."
                 raise CardError(msg)
-        if self.structure not in STRUCTURES:
-            names = unknown_names([self.structure], STRUCTURES)
-            msg = f"card {self.name!r}: structure {names} is unknown; choose from {', '.join(STRUCTURES)}."
-            raise CardError(msg)
+        check_choice(f"card {self.name!r}: structure", self.structure, STRUCTURES, error=CardError)
         structure = STRUCTURES[self.structure]
-        known = (*structure.required, *structure.optional)
-        _refuse_unknown(self.name, "prior slot", self.priors, known)
+        _refuse_unknown(self.name, "prior slot", self.priors, (*structure.required, *structure.optional))
         missing = structure.missing(self.priors)
         if missing:
             msg = f"card {self.name!r}: structure {self.structure!r} needs priors for {', '.join(missing)}."
             raise CardError(msg)
         _refuse_unknown(self.name, "sample option", self.sample, SAMPLE_KEYS)
         _refuse_unknown(self.name, "option", self.options, structure.options)
-        for option, value in self.options.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                msg = f"card {self.name!r}: {option} is a whole number of at least 0; got {value!r}."
-                raise CardError(msg)
-        for slot, spec in self.priors.items():
-            _check_prior(self.name, slot, spec)
+        kept = {
+            "priors": checked_priors(self.name, self.priors, structure.slots),
+            "options": {k: _count(self.name, k, v, least=0, most=1000) for k, v in self.options.items()},
+            "sample": _checked_sample(self.name, self.sample),
+            "references": tuple(self.references),
+            "overrides": tuple(self.overrides),
+        }
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
 
     @property
     def observes_factors(self) -> bool:
@@ -114,7 +122,8 @@ class FactorModel:
         check_panel(panel)
         panel = self.sees(panel)
         check_span(panel)
-        return STRUCTURES[self.structure].build(panel, self.priors, self.options)
+        with self._named_failures():
+            return STRUCTURES[self.structure].build(panel, self.priors, self.options)
 
     def constants(self, panel: xr.Dataset) -> dict[str, Any]:
         """Return what else of the panel the law is conditioned on, for `constant_data`."""
@@ -132,7 +141,23 @@ class FactorModel:
         if not self.observes_factors:
             msg = f"{self.name} has no observed factors, and hence no law of theirs. Build the returns alone."
             raise ModelError(msg)
-        return STRUCTURES[self.structure].build_factor_law(panel, self.priors, self.options)
+        with self._named_failures():
+            return STRUCTURES[self.structure].build_factor_law(panel, self.priors, self.options)
+
+    @contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        """Say whose card it was where PyMC cannot put priors and panel together."""
+        try:
+            yield
+        except BayesFactorError:
+            raise
+        except Exception as error:
+            why = " ".join(str(error).split())[:300]
+            msg = (
+                f"the priors of {self.name!r} cannot be put together on this panel: {why}. "
+                "Numbers given along a dim are as many as it has labels."
+            )
+            raise CardError(msg) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain data, overrides included."""
@@ -172,27 +197,46 @@ def model_from_card(card: Mapping[str, Any], *, source: str) -> FactorModel:
     if missing:
         msg = f"card {source!r} lacks the key(s) {', '.join(missing)}; see CONTRIBUTING.md, 'Add a model'."
         raise CardError(msg)
-    data = dict(card)
-    for name in ("references", "overrides"):
-        data[name] = tuple(data.get(name, ()))
-    return FactorModel(**data)
+    return FactorModel(**card)
 
 
-def _refuse_unknown(card: str, what: str, got: Mapping[str, Any], known: Any) -> None:
+def _refuse_unknown(card: str, what: str, got: Mapping[str, Any], known: Collection[str]) -> None:
     unknown = [k for k in got if k not in known]
     if unknown:
         msg = f"card {card!r}: unknown {what} {unknown_names(unknown, known)}; known: {', '.join(known)}."
         raise CardError(msg)
 
 
-def _check_prior(card: str, slot: str, spec: Any) -> None:
-    if not isinstance(spec, Mapping) or "dist" not in spec:
-        msg = (
-            f"card {card!r}: the prior of {slot!r} is a table with at least 'dist', "
-            f"as pymc_extras.prior.Prior.to_dict() gives it; got {spec!r}."
-        )
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        msg = f"a card's {name!r} is a non-empty string of one line; got {said(value)}."
         raise CardError(msg)
-    _refuse_unknown(card, f"key of prior {slot!r}:", spec, PRIOR_KEYS)
-    for name, value in spec.get("kwargs", {}).items():
-        if isinstance(value, Mapping):
-            _check_prior(card, f"{slot}.{name}", value)
+    if name == "name" and (len(value) > _LONGEST_NAME or set(value) & set("/\\")):
+        msg = f"a card's 'name' has at most {_LONGEST_NAME} characters and no slash; got {said(value)}."
+        raise CardError(msg)
+
+
+def _check_texts(card: str, name: str, value: Any) -> None:
+    if not isinstance(value, list | tuple) or not all(isinstance(x, str) for x in value):
+        msg = f"card {card!r}: {name} is a list of strings; got {said(value)}."
+        raise CardError(msg)
+
+
+def _count(card: str, name: str, value: Any, *, least: int, most: int) -> int:
+    return check_count(f"card {card!r}: {name}", value, least=least, most=most, error=CardError)
+
+
+def _checked_sample(card: str, sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sample options of a card in plain types; how large they are is judged beside a panel."""
+    found = dict(sample)
+    for name, (least, most) in _COUNTS.items():
+        if name in found:
+            found[name] = _count(card, name, found[name], least=least, most=most)
+    if "target_accept" in found:
+        where = f"card {card!r}: target_accept"
+        found["target_accept"] = check_number(
+            where, found["target_accept"], above=0.0, below=1.0, error=CardError
+        )
+    if "adaptation" in found:
+        check_choice(f"card {card!r}: adaptation", found["adaptation"], ADAPTATIONS, error=CardError)
+    return found

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from bayesfactor.errors import CardError, MissingFileError, unknown_names
+from bayesfactor.limits import said
 from bayesfactor.model import FactorModel, model_from_card
 from bayesfactor.structures import STRUCTURES
 
 __all__ = ["get_model", "list_models", "register_model"]
 
 _registered: Final[dict[str, FactorModel]] = {}
+_SUCH_AS: Final = {"priors": '{"nu": None}', "sample": '{"draws": 500}'}
 
 
 def _card_folder() -> Path:
@@ -108,7 +110,10 @@ def _find(model: str | Path | FactorModel) -> FactorModel:
     if isinstance(model, FactorModel):
         return model
     if not isinstance(model, str | Path):
-        msg = f"a model is a name, a path to a card or a FactorModel; got {type(model).__name__}."
+        msg = f"a model is a name, a path to a card or a FactorModel; got {said(model)}."
+        raise CardError(msg)
+    if not str(model).strip() or not str(model).isprintable():
+        msg = f"a model is a name, a path to a card or a FactorModel; got {said(model)}."
         raise CardError(msg)
     if str(model) in _registered:
         return _registered[str(model)]
@@ -129,11 +134,27 @@ def _find(model: str | Path | FactorModel) -> FactorModel:
 
 def _read(path: Path) -> FactorModel:
     try:
+        size = path.stat().st_size
+        if size > _LARGEST:
+            msg = f"a card has at most {_LARGEST:,} bytes; {path.name} has {size:,}. Give the path of a card."
+            raise CardError(msg)
         card = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path.name} is not valid TOML: {error}."
         raise CardError(msg) from error
+    except RecursionError as error:
+        msg = f"{path.name} is not valid TOML: it is nested too deep. Priors stand at most four deep."
+        raise CardError(msg) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, CardError):
+            raise
+        msg = f"{path.name} cannot be read as a card: {error}. Give the path of a TOML file."
+        raise CardError(msg) from error
     return model_from_card(card, source=path.name)
+
+
+_LARGEST: Final = 2**20
+"""Bytes of a card; the largest shipped has some thousands."""
 
 
 def _override(base: FactorModel, overrides: Mapping[str, Any]) -> FactorModel:
@@ -143,6 +164,10 @@ def _override(base: FactorModel, overrides: Mapping[str, Any]) -> FactorModel:
     if unknown:
         msg = f"get_model cannot override {unknown_names(unknown, allowed)}; it can: {', '.join(allowed)}."
         raise CardError(msg)
+    for name in ("priors", "sample"):
+        if name in overrides and not isinstance(overrides[name], Mapping):
+            msg = f"get_model takes {name} as a table, such as {_SUCH_AS[name]}; got {said(overrides[name])}."
+            raise CardError(msg)
     changes: dict[str, Any] = {k: v for k, v in overrides.items() if k not in ("priors", "sample", *options)}
     record = [k for k in overrides if k not in ("name", "priors", "sample")]
     if chosen := {k: v for k, v in overrides.items() if k in options}:
@@ -154,7 +179,7 @@ def _override(base: FactorModel, overrides: Mapping[str, Any]) -> FactorModel:
             if prior is None:
                 priors.pop(slot, None)
             else:
-                priors[slot] = prior.to_dict() if hasattr(prior, "to_dict") else prior
+                priors[slot] = prior
         changes["priors"] = priors
     if "sample" in overrides:
         changes["sample"] = {**base.sample, **overrides["sample"]}

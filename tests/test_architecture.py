@@ -28,7 +28,7 @@ class Room:
 
 
 ROOMS = {
-    "ground": Room("errors words accessor intact schema interrupts periods shortfall"),
+    "ground": Room("errors words accessor intact schema interrupts limits periods shortfall"),
     "tables": Room("tables", "ground"),
     "panel": Room("panel", "tables ground"),
     "factors": Room("factors", "panel tables ground"),

@@ -12,6 +12,7 @@ from typing import Any, Final
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.structures.supports import ABOVE_TWO, SHAPE, Slot
 from bayesfactor.structures.units import Units, to_original, units_of
 
 __all__ = ["STRUCTURES", "Structure", "Units", "to_original", "units_of"]
@@ -33,6 +34,8 @@ class Structure:
         The file whose `build_factor_law(panel, priors, options)` returns the graph of the factors' own law.
     factor_slots : tuple of str
         Prior slots that a card with observed factors must fill for it.
+    slots : mapping of str to Slot
+        Where its slots differ from `supports.SLOTS`.
     """
 
     module: str
@@ -41,6 +44,7 @@ class Structure:
     options: Mapping[str, int] = field(default_factory=dict)
     factor_law: str = "factor_law"
     factor_slots: tuple[str, ...] = (s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION)
+    slots: Mapping[str, Slot] = field(default_factory=dict)
 
     def missing(self, priors: Mapping[str, Any]) -> list[str]:
         """Return the slots that a card with these slots still has to fill."""
@@ -88,6 +92,7 @@ STRUCTURES: Final[dict[str, Structure]] = {
         required=(s.ALPHA, s.LATENT_LOADINGS, s.SIGMA),
         optional=(s.NU, s.LOADINGS, *_FACTOR_LAW, s.FACTOR_NU, *_LOADINGS),
         options={"n_latent": 1},
+        slots={s.NU: Slot((), SHAPE)},
     ),
     "scores": Structure(
         "scores",
@@ -102,5 +107,6 @@ STRUCTURES: Final[dict[str, Structure]] = {
         options={"score_assets": 0, "score_factors": 0},
         factor_law="garch",
         factor_slots=_FACTOR_GARCH,
+        slots={s.NU: Slot((s.ASSET,), ABOVE_TWO), s.FACTOR_NU: Slot((s.FACTOR,), ABOVE_TWO)},
     ),
 }

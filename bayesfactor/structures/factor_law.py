@@ -13,10 +13,9 @@ import pytensor.tensor as pt
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import CardError
 from bayesfactor.laws.correlation import beta_shapes
 from bayesfactor.likelihoods import EllipticalColumns
-from bayesfactor.structures.priors import PriorSet, parse_prior
+from bayesfactor.structures.priors import PriorSet
 from bayesfactor.structures.units import units_of
 
 __all__ = ["build_factor_law"]
@@ -51,15 +50,7 @@ def build_factor_law(
 
 def _partial_correlations(specs: Mapping[str, Mapping[str, Any]], n: int) -> Any:
     """Return the partial correlations (pair); `with_correlation` turns draws of them into matrices."""
-    prior = parse_prior(s.FACTOR_CORRELATION, specs[s.FACTOR_CORRELATION])
-    eta = prior.parameters.get("eta")
-    if prior.distribution != "LKJCorr" or not isinstance(eta, int | float) or eta <= 0:
-        msg = (
-            f"slot {s.FACTOR_CORRELATION!r} takes LKJCorr with one positive eta; got {prior}. "
-            'Write dist = "LKJCorr", kwargs = {eta = 2.0}.'
-        )
-        raise CardError(msg)
     if n == 1:
         return np.zeros(0)
-    shape = beta_shapes(n, float(eta))
+    shape = beta_shapes(n, float(specs[s.FACTOR_CORRELATION]["kwargs"]["eta"]))
     return 2.0 * pm.Beta(_PARTIAL, alpha=shape, beta=shape, shape=len(shape)) - 1.0

@@ -1,4 +1,4 @@
-"""Priors of a card become variables of a graph, under the names of the schema.
+"""Priors of a card become variables of a graph, under the names of the schema; `beliefs` has checked them.
 
 A card's slot holds the dictionary form of `pymc_extras.prior.Prior`; nesting is hierarchy. The
 location of a nested prior is named `<slot>_mean` and its scale `<slot>_sd` (`_log_mean` and
@@ -89,7 +89,7 @@ class PriorSet:
             centered = self.specs[slot].get("centered", True)
             return self._in_groups(slot, parse_prior(slot, spec), group, dims, centered=centered)
         prior = parse_prior(slot, self.specs[slot])
-        own = self._own_dims(slot, prior, dims)
+        own = tuple(prior.dims or ())
         if own == dims:
             return _create(prior, slot, slot)
         shared = _create(prior, f"{slot}_mean", f"{slot}_mean")
@@ -100,18 +100,7 @@ class PriorSet:
     def _in_groups(
         self, slot: str, prior: Prior, group: str, dims: tuple[str, ...], *, centered: bool
     ) -> Any:
-        if prior.distribution != "Normal" or "mu" in prior.parameters or (prior.dims or ()) != dims:
-            msg = (
-                f"slot {slot!r} is centred on slot {group!r}, so its prior is a Normal with dims "
-                f"{list(dims)} and without mu; got {prior}. Drop {group!r} to use another prior."
-            )
-            raise CardError(msg)
-        above = parse_prior(group, self.specs[group])
-        group_dims = ("group", *dims[1:])
-        if (above.dims or ()) != group_dims:
-            msg = f"slot {group!r} needs dims {list(group_dims)}; got {list(above.dims or ())}."
-            raise CardError(msg)
-        centre = _create(above, group, slot)
+        centre = _create(parse_prior(group, self.specs[group]), group, slot)
         spread = _parameter(prior, slot, "sigma", slot)
         at = centre[self.group_index]
         if centered:
@@ -124,35 +113,12 @@ class PriorSet:
         With a scale of its own for each level, a factor that matters could be told in two ways, by its
         mean or by deviations from none, and chains got stuck in one of them.
         """
-        prior = parse_prior(slot, self.specs[slot])
         slab_slot, scale_slot = f"{slot}_slab", f"{slot}_scale"
-        slab = parse_prior(slab_slot, self.specs[slab_slot]) if slab_slot in self.specs else None
-        spread = parse_prior(scale_slot, self.specs[scale_slot])
-        plain = prior.distribution == "Normal" and not prior.parameters and tuple(prior.dims or ()) == dims
-        if (
-            not plain
-            or slab is None
-            or slab.dims
-            or tuple(spread.dims or ()) != dims[1:]
-            or f"group_{slot}" in self.specs
-        ):
-            msg = (
-                f"slot {scale_slot!r} is the one scale (dims {list(dims[1:])}) of Normal {slot!r}, with dims "
-                f"{list(dims)} and no kwargs, beside one {slab_slot!r} and no 'group_{slot}'; "
-                f"got {prior}, {spread} and {slab}. Drop {scale_slot!r} to use other priors."
-            )
-            raise CardError(msg)
+        slab, spread = (parse_prior(x, self.specs[x]) for x in (slab_slot, scale_slot))
         scale = _create(spread, scale_slot, scale_slot)
         mean = RegularisedNormal(f"{slot}_mean", _create(slab, slab_slot, slab_slot), scale, dims=dims[1:])
         group = pm.Normal(f"group_{slot}", mean, scale, dims=("group", *dims[1:]))
         return pm.Normal(slot, group[self.group_index], scale, dims=dims)
-
-    def _own_dims(self, slot: str, prior: Prior, dims: tuple[str, ...]) -> tuple[str, ...]:
-        own = tuple(prior.dims or ())
-        if own != tuple(d for d in dims if d in own):
-            msg = f"slot {slot!r} takes dims out of {list(dims)}, in that order; got {list(own)}."
-            raise CardError(msg)
-        return own
 
 
 def _create(prior: Prior, name: str, root: str) -> Any:
@@ -174,11 +140,26 @@ def _logit_normal(prior: Prior, name: str, parameters: Mapping[str, Any]) -> Any
     return pm.Deterministic(name, _TRANSFORMS[prior.transform](raw), dims=prior.dims)
 
 
+def _check_length(prior: Prior, name: str, parameter: str, value: Any) -> None:
+    """Refuse numbers along a dim that are not as many as it has labels."""
+    if np.ndim(value) == 0:
+        return
+    (dim,) = prior.dims
+    labels = pm.modelcontext(None).dim_lengths[dim].eval()
+    if len(value) != labels:
+        msg = (
+            f"{parameter} of the prior of {name!r} is given as {len(value)} numbers along {dim!r}, which has "
+            f"{labels} labels here. Give one number, or as many as there are labels."
+        )
+        raise CardError(msg)
+
+
 def _parameter(prior: Prior, name: str, parameter: str, root: str) -> Any:
     if parameter not in prior.parameters:
         return 1.0
     value = prior.parameters[parameter]
     if not isinstance(value, Prior):
+        _check_length(prior, name, parameter, value)
         return value
     suffix = _SUFFIX.get(parameter, parameter)
     log = _SCALE.get(prior.distribution, "")
