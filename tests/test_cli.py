@@ -163,7 +163,7 @@ def test_risk_in_money_is_that_in_fractions_times_the_value(fits):
 
 def test_assets_without_a_weight_are_refused(fits):
     done = call("risk", fits / "t.nc", "--weights", "COIN01=1", status=2)
-    assert "every asset of the model needs a weight" in done.stderr
+    assert "none for COIN02, COIN03. --fill-zero gives 0" in done.stderr
 
 
 def test_report_writes_one_file(fits, tmp_path):

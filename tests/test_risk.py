@@ -354,3 +354,11 @@ def test_a_volatility_that_rests_on_barely_finite_variances_is_said_so():
     with pytest.warns(UserWarning, match="whose variance barely exists"):
         risk = bf.decompose_risk(tree, weights_of(tree), paths=10, random_seed=1)
     assert risk.attrs["volatility_share_of_barely_finite_variances"] > 0.25
+
+
+def test_equal_weights_have_a_name():
+    tree = make_tree(draws=20)
+    assets = tree["observed_data"]["asset"].values
+    how = {"paths": 5, "random_seed": 1}
+    named = bf.decompose_risk(tree, "equal", **how)
+    xr.testing.assert_identical(named, bf.decompose_risk(tree, dict.fromkeys(assets, 1 / len(assets)), **how))

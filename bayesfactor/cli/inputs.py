@@ -15,8 +15,9 @@ from bayesfactor.keep import save, written_whole
 from bayesfactor.periods import between as inside
 from bayesfactor.periods import stamp_text
 from bayesfactor.risk.trades import read_trades as read
-from bayesfactor.risk.weights import WEIGHT_NAMES, WEIGHTS
+from bayesfactor.risk.weights import EQUAL, WEIGHT_NAMES, WEIGHTS
 from bayesfactor.tables import by_name
+from bayesfactor.tables.names import few
 
 __all__ = [
     "FACTORS",
@@ -35,7 +36,6 @@ __all__ = [
     "write_factors",
 ]
 
-EQUAL: Final = "equal"
 TREE: Final = (".nc", ".zarr")
 FACTORS: Final = (".nc", ".parquet", ".csv")
 
@@ -72,10 +72,14 @@ def read_weights(text: str, assets: Sequence[str], *, fill_zero: bool = False) -
             "or pairs such as BTC=0.6,ETH=0.4."
         )
         raise MissingFileError(msg)
-    if fill_zero:
-        others = [a for a in assets if a not in set(weights.index)]
-        weights = pd.concat([weights, pd.Series(0.0, index=others)])
-    return weights
+    others = [a for a in assets if a not in set(weights.index)]
+    if others and not fill_zero and set(weights.index) <= set(assets):
+        msg = (
+            f"every asset of the fit needs a weight; none for {few(others)}. --fill-zero gives 0 to what is "
+            "not named."
+        )
+        raise WeightsError(msg)
+    return pd.concat([weights, pd.Series(0.0, index=others)]) if fill_zero and others else weights
 
 
 def _from_pairs(text: str) -> pd.Series:
