@@ -17,6 +17,7 @@ from bayesfactor.errors import CompareError, unknown_names
 from bayesfactor.laws import law_class, law_of
 from bayesfactor.laws.blocks import run_blocks, slices, thinned
 from bayesfactor.laws.whole import whole_fit
+from bayesfactor.periods import stamp_text
 from bayesfactor.psis import MIN_DRAWS, Loo, good_k, psis_loo, relative_efficiency
 
 __all__ = ["compare"]
@@ -95,11 +96,12 @@ def compare(
     errors: dict[str, float] = {}
     draws = {n: _n_draws(t) for n, t in trees.items()}
     if by == "observation":
-        found = {n: _by_cell(t, label=n if progressbar else None) for n, t in trees.items()}
+        found = {n: _by_cell(n, t, quiet=not progressbar) for n, t in trees.items()}
     else:
         found = {}
         for name, tree in trees.items():
             rows, errors[name] = _rows(tree, given)
+            _check_finite(name, tree, rows)
             found[name], draws[name] = _by_row(tree, rows), rows.shape[1]
     table = _table(found, draws, method)
     table.attrs = {
@@ -256,21 +258,44 @@ def _by_row(tree: xr.DataTree, rows: np.ndarray) -> Loo:
     return _joined([psis_loo(rows[b], r_eff) for b in slices(len(rows), 256)])
 
 
-def _by_cell(tree: xr.DataTree, *, label: str | None) -> Loo:
+def _check_finite(name: str, tree: xr.DataTree, density: np.ndarray, asset: str = "") -> None:
+    """Raise unless log densities (day or cell of an asset, draw) are finite where anything was observed."""
+    returns = tree[s.OBSERVED_DATA][s.RETURNS].notnull()
+    there = returns.sel({s.ASSET: asset}) if asset else returns.any(s.ASSET)
+    days = there[s.TIME].values[there.values]
+    density = density if asset else density[there.values]
+    bad = np.flatnonzero(~np.isfinite(density).all(axis=1))
+    if len(bad):
+        first = density[bad[0]]
+        got = first[~np.isfinite(first)][0]
+        more = f" and {len(bad) - 1} more days" if len(bad) > 1 else ""
+        msg = (
+            f"models are compared by finite log densities; {name!r} has {'NaN' if np.isnan(got) else got} "
+            f"for {asset or 'the returns'} of {stamp_text(days[bad[0]])}{more}. Look at that day, or fit "
+            f"{name!r} again."
+        )
+        raise CompareError(msg)
+
+
+def _by_cell(name: str, tree: xr.DataTree, *, quiet: bool) -> Loo:
     """Return PSIS-LOO of every observed cell: assets in canonical order, days in order."""
     from rich.progress import track
 
     law = law_of(tree)
     r_eff = relative_efficiency(tree[s.POSTERIOR].to_dataset())
 
-    def work(block: slice) -> Loo:
-        return psis_loo(law.cell_log_likelihood(block), r_eff)
+    returns = tree[s.OBSERVED_DATA].to_dataset()[s.RETURNS]
+    names = returns[s.ASSET].values[s.canonical_order(returns[s.ASSET])]
 
-    returns = tree[s.OBSERVED_DATA][s.RETURNS]
+    def work(block: slice) -> Loo:
+        density = law.cell_log_likelihood(block)
+        _check_finite(name, tree, density, str(names[block][0]))
+        return psis_loo(density, r_eff)
+
     blocks = slices(returns.sizes[s.ASSET], 1)
-    quiet = label is None or int(returns.notnull().sum()) * law.n_draws < MANY
+    quiet = quiet or int(returns.notnull().sum()) * law.n_draws < MANY
     parts = run_blocks(work, blocks)
-    return _joined(list(track(parts, label or "", len(blocks), disable=quiet, transient=True)))
+    return _joined(list(track(parts, name, len(blocks), disable=quiet, transient=True)))
 
 
 def _joined(parts: list[Loo]) -> Loo:

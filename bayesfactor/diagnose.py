@@ -13,8 +13,9 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.adequacy import judge_adequacy, predictive_checks
+from bayesfactor.errors import SchemaError
 from bayesfactor.laws.whole import whole_fit
-from bayesfactor.periods import step_in, year_in
+from bayesfactor.periods import stamp_text, step_in, year_in
 from bayesfactor.psis import psis_loo, relative_efficiency
 
 __all__ = ["computation", "diagnose", "verdict_lines"]
@@ -95,11 +96,23 @@ def diagnose(tree: xr.DataTree, *, check_adequacy: bool = True) -> xr.Dataset:
     data = xr.merge([judged, _pareto_k(tree)], join="exact", combine_attrs="override")
     if not check_adequacy:
         return data
+    if _not_finite(tree):
+        data.attrs["adequacy_reasons"] = "not checked, since some draws are not finite."
+        return data
     checks = predictive_checks(tree)
     adequacy, reasons = judge_adequacy(checks, data["pareto_k"].values, step_in(tree))
     data = xr.merge([data, checks], join="exact", combine_attrs="override")
     data.attrs |= {"adequacy": adequacy, "adequacy_reasons": "\n".join(reasons)}
     return data
+
+
+def _not_finite(tree: xr.DataTree) -> bool:
+    """Return whether `check_tree` would refuse the draws, now that it let NaN through."""
+    try:
+        s.check_tree(tree, verb="diagnose")
+    except SchemaError:
+        return True
+    return False
 
 
 def computation(tree: xr.DataTree) -> xr.Dataset:
@@ -214,7 +227,7 @@ def _sampler(tree: xr.DataTree) -> xr.Dataset:
 
 def _bfmi(stats: xr.Dataset, name: str) -> np.ndarray:
     """Return E-BFMI per chain, NaN where the sampler recorded no energy that moves."""
-    if name not in stats:
+    if name not in stats or stats.sizes[s.DRAW] < 2:
         return np.full(stats.sizes[s.CHAIN], np.nan)
     energy = stats[name].transpose(s.CHAIN, s.DRAW).values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -224,6 +237,7 @@ def _bfmi(stats: xr.Dataset, name: str) -> np.ndarray:
 def _pareto_k(tree: xr.DataTree) -> xr.Dataset:
     rows = tree[s.LOG_LIKELIHOOD][s.RETURNS].transpose(s.TIME, s.CHAIN, s.DRAW)
     seen = tree[s.OBSERVED_DATA][s.RETURNS].notnull().any(s.ASSET).values
+    seen &= _finite_rows(rows)
     k = np.full(len(seen), np.nan)
     r_eff = relative_efficiency(tree[s.POSTERIOR].to_dataset())
     k[seen] = psis_loo(rows.values[seen].reshape(int(seen.sum()), -1), r_eff).pareto_k
@@ -244,6 +258,7 @@ def _judge(data: xr.Dataset, tree: xr.DataTree, parameters: xr.DataArray) -> _Fi
         found.add("warn", "one chain only: R-hat across chains is not available.", "sample with chains=4.")
     _judge_parameters(found, data, parameters)
     _judge_sampler(found, data)
+    _judge_densities(found, tree)
     pair = _collinear(tree) if found.remedies else None
     if pair:
         found.remedies.append(f"drop or merge the nearly collinear factors {pair}.")
@@ -272,10 +287,18 @@ def _judge_parameters(found: _Findings, data: xr.Dataset, parameters: xr.DataArr
         limit = ESS_FAIL if verdict == "fail" else ESS_WARN
         reason = f"bulk ESS below {limit}: {_worst(labels, ess, bad, '.0f', largest=False)}."
         found.add(verdict, reason, more)
-    unknown = ~np.isfinite(r_hat) & ~broken & ~(r_hat > R_HAT_WARN)
-    if parameters.sizes[s.CHAIN] > 1 and unknown.any():
-        names = ", ".join(labels[unknown][:NAMED])
-        found.add("warn", f"R-hat is not available: {names}.", more)
+    # What cannot be had was not passed; an infinite R-hat has failed already.
+    several = parameters.sizes[s.CHAIN] > 1
+    unknown = ~broken & (np.isnan(ess) | (np.isnan(r_hat) & several))
+    if unknown.any() or not len(labels):
+        what = "ESS" if not several else "R-hat and ESS"
+        told = ", ".join(labels[unknown][:NAMED]) or "no parameter moves"
+        draws = parameters.sizes[s.DRAW]
+        found.add(
+            "fail",
+            f"{what} cannot be had, so convergence is not known ({draws} draws a chain): {told}.",
+            "sample at least 4 draws a chain to be judged, and 1000 to be relied on.",
+        )
 
 
 def _judge_sampler(found: _Findings, data: xr.Dataset) -> None:
@@ -303,6 +326,23 @@ def _judge_sampler(found: _Findings, data: xr.Dataset) -> None:
             f"{saturated:.1%} of draws reached the largest tree depth ({int(data['max_tree_depth'])}): "
             "steps are too short for the posterior's shape.",
             "use fewer or less collinear factors, or more tuning (tune=2000).",
+        )
+
+
+def _finite_rows(rows: xr.DataArray) -> np.ndarray:
+    return np.isfinite(rows.transpose(s.TIME, ...).values).all(axis=(1, 2))
+
+
+def _judge_densities(found: _Findings, tree: xr.DataTree) -> None:
+    if s.LOG_LIKELIHOOD not in tree.children:
+        return
+    rows = tree[s.LOG_LIKELIHOOD].to_dataset()[s.RETURNS]
+    days = rows[s.TIME].values[~_finite_rows(rows)]
+    if len(days):
+        found.add(
+            "fail",
+            f"the log-likelihood is NaN or infinite on {len(days)} days, the first {stamp_text(days[0])}.",
+            "look at the returns and factors of those days; fit again.",
         )
 
 

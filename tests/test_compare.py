@@ -11,6 +11,7 @@ from arviz_stats.base.array import array_stats
 from trees import make_tree, replace, with_attrs
 
 from bayesfactor.compare import compare
+from bayesfactor.errors import CompareError
 from bayesfactor.laws import law_of
 from bayesfactor.psis import psis_loo, psis_weights, relative_efficiency
 
@@ -157,3 +158,22 @@ def test_relative_efficiency_is_that_of_arviz():
     assert relative_efficiency(tree["posterior"].to_dataset()) == pytest.approx(
         _get_r_eff(tree, 400), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_density_that_is_no_number_is_refused_with_its_model_and_day(value):
+    tree = make_tree(missing=0.0)
+    rows = tree["log_likelihood"]["returns"].copy(deep=True)
+    rows[1, 5, 7] = value
+    bad = replace(tree, "log_likelihood", returns=rows)
+    bad["log_likelihood"].attrs = tree["log_likelihood"].attrs
+    with pytest.raises(CompareError, match=r"'second' has (NaN|-?inf) for the returns of 2024-01-08\."):
+        compare({"first": tree, "second": bad})
+
+
+def test_a_cell_that_is_no_number_is_refused_with_its_coin():
+    tree = make_tree(missing=0.0)
+    nus = tree["posterior"]["nu"].copy(deep=True)
+    nus[0, 0, 1] = 5e-324  # its density is none
+    with pytest.raises(CompareError, match=r"'second' has .* for COIN02 of 2024-01-01"):
+        compare({"first": tree, "second": replace(tree, "posterior", nu=nus)}, by="observation")

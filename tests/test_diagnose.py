@@ -179,6 +179,34 @@ def test_one_chain_is_never_ok():
     assert np.isnan(found["r_hat"]).all()
 
 
+@pytest.mark.parametrize(("chains", "draws"), [(1, 1), (1, 3), (4, 1), (4, 2), (4, 3)])
+def test_what_cannot_be_judged_has_not_passed(chains, draws):
+    found = computation(make_tree(chains=chains, draws=draws))
+    assert found.attrs["verdict"] == "fail"
+    assert "cannot be had, so convergence is not known" in found.attrs["reasons"]
+    assert "at least 4 draws a chain" in found.attrs["remedies"]
+
+
+def test_a_day_without_a_density_fails_and_is_named():
+    tree = make_tree()
+    rows = tree["log_likelihood"]["returns"].copy(deep=True)
+    rows[1, 5, 7] = np.nan
+    found = computation(replace(tree, "log_likelihood", returns=rows))
+    assert found.attrs["verdict"] == "fail"
+    assert "NaN or infinite on 1 days, the first 2024-01-08" in found.attrs["reasons"]
+    assert np.isnan(found["pareto_k"][7])
+
+
+def test_draws_that_are_not_finite_leave_adequacy_unchecked():
+    tree = make_tree()
+    loadings = tree["posterior"]["loadings"].copy(deep=True)
+    loadings[0, 3, 1, 0] = np.nan
+    found = diagnose(replace(tree, "posterior", loadings=loadings))
+    assert found.attrs["verdict"] == "fail"
+    assert found.attrs["adequacy"] == "not checked"
+    assert "loadings[COIN02, market]" in found.attrs["reasons"]
+
+
 def test_an_approximation_is_never_ok_and_says_so():
     found = computation(make_tree(chains=1, draws=1000, method="pathfinder"))
     assert found.attrs["verdict"] == "warn"

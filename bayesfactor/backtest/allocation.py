@@ -252,11 +252,12 @@ def _dataset(
 
 def _warn(found: xr.Dataset) -> None:
     rhat = found["rhat"]
-    bad = (rhat > BAD_RHAT).sum(REBALANCE)
+    bad = (~(rhat <= BAD_RHAT)).sum(REBALANCE)  # one that cannot be had is none that was passed
     lines = [
         f"{m}: {int(bad.sel(model=m))} of {rhat.sizes[REBALANCE]} fits" for m in rhat[MODEL].values
         if int(bad.sel(model=m))
     ]  # fmt: skip
     if lines:
-        msg = f"fits did not converge (R-hat above {BAD_RHAT}): {'; '.join(lines)}. Raise tune= and draws=."
+        named = "; ".join(lines)
+        msg = f"fits did not converge (R-hat above {BAD_RHAT} or not known): {named}. Raise tune= and draws=."
         warnings.warn(msg, UserWarning, stacklevel=3)

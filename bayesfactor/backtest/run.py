@@ -352,9 +352,7 @@ def progress(shown: bool, total: int) -> Iterator[Any]:  # noqa: FBT001
 
 
 def _warn(result: xr.Dataset) -> None:
-    lines = [
-        f"{f.model}: {f.bad} of {f.fits} fits, R-hat up to {f.worst:.2f}" for f in sampling(result) if f.bad
-    ]
+    lines = [f"{f.model}: {f.bad} of {f.fits} fits, {f.words}" for f in sampling(result) if f.bad]
     if lines:
         msg = f"fits did not converge (R-hat above {BAD_RHAT}): {'; '.join(lines)}. Raise tune= and draws=."
         warnings.warn(msg, stacklevel=3)

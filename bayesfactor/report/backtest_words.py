@@ -84,7 +84,7 @@ def sampling_banner(fits: list[Sampling]) -> Banner | None:
     }[css]
     reasons = tuple(
         f"{f.model}: {f.bad} of {w.count(f.fits, 'fit')} with an R-hat above {BAD_RHAT:g}, "
-        f"the largest {f.worst:.2f}"
+        + ("or of which it is not known" if f.worst != f.worst else f"the largest {f.worst:.2f}")
         for f in bad
     )
     return Banner("sampling", css, css, text, reasons, ("run the backtest again with more tune and draws",))

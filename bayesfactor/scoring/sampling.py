@@ -17,12 +17,27 @@ MANY: Final = 0.1
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the fits of one model went."""
+    """How the fits of one model went.
+
+    Parameters
+    ----------
+    model : str
+    fits : int
+    bad : int
+        Those that did not converge, or of which nobody knows: one chain, or fewer than four draws a chain.
+    worst : float
+        Largest R-hat, NaN where none is known.
+    """
 
     model: str
     fits: int
     bad: int
     worst: float
+
+    @property
+    def words(self) -> str:
+        """Say how far from convergence the worst fit is."""
+        return "R-hat not known" if np.isnan(self.worst) else f"R-hat up to {self.worst:.2f}"
 
     @property
     def css(self) -> str:
@@ -39,7 +54,13 @@ def sampling(backtest: xr.Dataset) -> list[Sampling]:
     found = []
     for name in backtest[MODEL].values.astype(str):
         rhat = backtest["rhat"].sel({MODEL: name}).values
-        rhat = rhat[~np.isnan(rhat)]  # chains that never moved have an infinite one
+        if "divergences" in backtest:  # NaN where there was no fit
+            rhat = rhat[~np.isnan(backtest["divergences"].sel({MODEL: name}).values)]
+        else:
+            rhat = rhat[~np.isnan(rhat)]
         if len(rhat):
-            found.append(Sampling(name, len(rhat), int((rhat > BAD_RHAT).sum()), float(rhat.max())))
+            # Of chains that never moved it is infinite.
+            worst = np.nan if np.isnan(rhat).all() else float(np.nanmax(rhat))
+            bad = int((~(rhat <= BAD_RHAT)).sum())
+            found.append(Sampling(name, len(rhat), bad, worst))
     return found
