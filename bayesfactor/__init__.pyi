@@ -17,6 +17,7 @@ from .errors import BayesFactorError as BayesFactorError
 from .errors import CardError as CardError
 from .errors import CompareError as CompareError
 from .errors import ConvergenceError as ConvergenceError
+from .errors import DamagedFileError as DamagedFileError
 from .errors import DownloadError as DownloadError
 from .errors import MissingFileError as MissingFileError
 from .errors import ModelError as ModelError
@@ -25,6 +26,7 @@ from .errors import PanelError as PanelError
 from .errors import PositionsError as PositionsError
 from .errors import RiskError as RiskError
 from .errors import SchemaError as SchemaError
+from .errors import StorageError as StorageError
 from .errors import WeightsError as WeightsError
 from .factors import build_factors as build_factors
 from .factors import check_collinearity as check_collinearity

@@ -18,7 +18,7 @@ from bayesfactor.compare import compare
 from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import MissingFileError
 from bayesfactor.fit import fit
-from bayesfactor.keep import save
+from bayesfactor.keep import check_place, save
 from bayesfactor.report import report
 from bayesfactor.risk import decompose_risk
 from bayesfactor.simulate import simulate_panel
@@ -27,6 +27,7 @@ __all__ = ["MODELS", "SIZES", "Demo", "run_demo"]
 
 MODELS: Final = ("hierarchical-t", "hierarchical-normal")
 SIZES: Final = {"n_assets": 20, "n_days": 750, "n_factors": 3, "n_groups": 3}
+WRITTEN: Final = ("fit.nc", "risk.nc", "report.html")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def run_demo(
     except OSError as error:
         msg = f"the folder {str(folder)!r} cannot be made: {error.strerror}. Name another one."
         raise MissingFileError(msg) from error
+    for name in WRITTEN:
+        check_place(folder / name)
     seconds: dict[str, float] = {}
 
     @contextmanager
@@ -122,12 +125,12 @@ def run_demo(
     with step("decompose risk"):
         risk = decompose_risk(tree, weights, random_seed=random_seed)
     with step("write"):
-        save(tree, folder / "fit.nc")
-        save(risk, folder / "risk.nc")
+        save(tree, folder / WRITTEN[0])
+        save(risk, folder / WRITTEN[1])
         report(
             tree,
             weights,
-            folder / "report.html",
+            folder / WRITTEN[2],
             title="Equal weights in a simulated market",
             allow_unconverged=True,
             random_seed=random_seed,

@@ -12,6 +12,7 @@ __all__ = [
     "CardError",
     "CompareError",
     "ConvergenceError",
+    "DamagedFileError",
     "DownloadError",
     "MissingFileError",
     "ModelError",
@@ -20,6 +21,7 @@ __all__ = [
     "PositionsError",
     "RiskError",
     "SchemaError",
+    "StorageError",
     "WeightsError",
     "unknown_names",
 ]
@@ -43,6 +45,14 @@ class ModelError(BayesFactorError, ValueError):
 
 class SchemaError(BayesFactorError, ValueError):
     """A tree or a file does not have the groups, names or version this package writes."""
+
+
+class DamagedFileError(SchemaError):
+    """A file does not hold what was written into it."""
+
+
+class StorageError(BayesFactorError, OSError):
+    """A file cannot be written where it was to go; what stood there before is as it was."""
 
 
 class CompareError(BayesFactorError, ValueError):

@@ -29,8 +29,9 @@ class Room:
 
 ROOMS = {
     "ground": Room("errors words accessor intact schema interrupts limits periods shortfall"),
-    "tables": Room("tables", "ground"),
-    "panel": Room("panel", "tables ground"),
+    "keep": Room("keep", "ground"),
+    "tables": Room("tables", "keep ground"),
+    "panel": Room("panel", "keep tables ground"),
     "factors": Room("factors", "panel tables ground"),
     "simulate": Room("simulate", "panel ground"),
     "laws": Room("laws", "ground"),
@@ -58,7 +59,6 @@ ROOMS = {
     "scoring": Room("scoring", "ground"),
     "select": Room("select", "laws ground"),
     "update": Room("update", "laws panel ground"),
-    "keep": Room("keep", "ground"),
     "download": Room("download", "keep ground"),
     "info": Room("info", "diagnose risk laws ground"),
     "plots": Room("plots", "scoring stress risk diagnose laws ground"),

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from bayesfactor.cli import app
 from bayesfactor.compare import compare
 from bayesfactor.errors import BayesFactorError, ConvergenceError, MissingFileError, RiskError, SchemaError
-from bayesfactor.keep import save
+from bayesfactor.keep import save, write_csv
 from bayesfactor.report import report
 from bayesfactor.risk import decompose_risk
 
@@ -160,7 +160,7 @@ def test_an_export_leaves_other_files_alone_and_nothing_temporary(write, tmp_pat
     folder = tmp_path / "tables"
     folder.mkdir()
     (folder / "mine.csv").write_text("a\n1\n")
-    (folder / "index.csv").write_text("old")
+    write_csv(pd.DataFrame({"table": ["old"], "rows": [1]}), folder / "index.csv", index=False)
     write(export=folder)
     assert (folder / "mine.csv").read_text() == "a\n1\n"
     assert (folder / "index.csv").read_text().startswith("table,title,rows")

@@ -16,8 +16,9 @@ from bayesfactor import schema as s
 from bayesfactor.backtest.baselines import BASELINES, forecast_block
 from bayesfactor.backtest.holdings import Portfolios, holdings, refuse_log_returns, rescaled
 from bayesfactor.backtest.judged import Judged
-from bayesfactor.backtest.ledger import Ledger, empty_results
+from bayesfactor.backtest.ledger import Ledger, empty_results, opened
 from bayesfactor.backtest.models import Health, model_block
+from bayesfactor.backtest.store import check_store, stored_seed
 from bayesfactor.errors import ModelError, RiskError, unknown_names
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.model import FactorModel
@@ -135,15 +136,21 @@ def backtest(
     ModelError
         If a model is unknown or named twice.
     RiskError
-        If an option is out of range, or `store` holds another backtest.
+        If an option is out of range, or `store` holds another backtest or is written by another process.
+    DamagedFileError, StorageError
+        If the frame of `store` is damaged, or it cannot be written.
 
     Warns
     -----
     UserWarning
-        If fits did not converge; the message names them.
+        If fits did not converge; the message names them. If blocks of `store` were damaged: they are done
+        again.
     """
     check_panel(panel)
     refuse_log_returns(panel)
+    store = None if store is None else Path(store)
+    if store is not None:
+        check_store(store)
     chosen = _models(models)
     at = _levels(levels)
     first = _first_day(panel, window, refit_every, samples)
@@ -165,10 +172,9 @@ def backtest(
         "chains": chains,
     }
     empty.attrs |= {k: panel.attrs[k] for k in ("periods_per_year", "returns_kind")}
-    store = None if store is None else Path(store)
-    entropy = _entropy(store, random_seed)
+    kept = stored_seed(store) if random_seed is None else None
+    entropy = root_entropy(random_seed) if kept is None else kept
     empty.attrs["random_seed"] = str(entropy)
-    ledger = Ledger(empty, store, _signature(empty, panel, weights, chosen))
 
     def task(name: str, refit: int) -> Task:
         a, b = starts[refit], min(starts[refit] + refit_every, len(days))
@@ -180,20 +186,17 @@ def backtest(
             first + b if expanding else window,
         )  # fmt: skip
 
-    def keep(name: str, refit: int, done: tuple[Judged, Health | None, dict[str, Geometry]]) -> None:
-        days = slice(starts[refit], min(starts[refit] + refit_every, realised.shape[0]))
-        ledger.write(list(chosen).index(name), refit, days, *done[:2])
-
     jobs = [(name, r) for name in chosen for r in range(len(starts))]
-    with progress(progressbar, len(jobs)) as report:
-        _run_all(jobs, list(chosen), task, keep, ledger, executor, report)
-    result = ledger.result()
+    signature = _signature(empty, panel, weights, chosen)
+    with opened(empty, store, signature) as ledger, progress(progressbar, len(jobs)) as report:
+        _run_all(jobs, list(chosen), task, ledger, executor, report)
+        result = ledger.result()
     _warn(result)
     return result
 
 
 def _run_all(
-    jobs: list[tuple[str, int]], order: list[str], task: Any, keep: Any, ledger: Ledger,
+    jobs: list[tuple[str, int]], order: list[str], task: Any, ledger: Ledger,
     executor: Executor | None, report: Any,
 ) -> None:  # fmt: skip
     """Run the first refit of each chapter, then those that start from what it found out."""
@@ -204,15 +207,14 @@ def _run_all(
         if ledger.is_done(order.index(name), refit):
             report(name)
             if refit % CHAPTER == 0:
-                known[name, chapter] = ledger.geometry(name, chapter)
+                known[name, chapter] = ledger.geometry(order.index(name), refit)
         else:
             waiting.append((name, refit))
 
     def finish(name: str, refit: int, done: tuple[Judged, Health | None, dict[str, Geometry]]) -> None:
         if refit % CHAPTER == 0:
             known[name, refit // CHAPTER] = done[2]
-            ledger.keep_geometry(name, refit // CHAPTER, done[2])
-        keep(name, refit, done)
+        ledger.write(order.index(name), refit, *done[:2], {} if refit % CHAPTER else done[2])
         report(name)
 
     if executor is None:
@@ -312,13 +314,6 @@ def key_of(entropy: int, name: str, refit: int) -> int:
     of_name = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     sequence = np.random.SeedSequence(entropy, spawn_key=(of_name, refit))
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)
-
-
-def _entropy(store: Path | None, random_seed: Seed) -> int:
-    """Return the seed, that of the store where none is given."""
-    if random_seed is None and store is not None and store.exists():
-        return int(xr.open_zarr(store, consolidated=False).attrs["random_seed"])
-    return root_entropy(random_seed)
 
 
 def _signature(

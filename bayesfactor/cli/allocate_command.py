@@ -41,11 +41,11 @@ def allocate(
 ) -> None:
     """Find weights: least ES or volatility, largest diversification, or a budget of risk."""
     from bayesfactor.allocate import allocate as solve
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import check_output, read_weights, write_csv
-    from bayesfactor.keep import load
 
     check_output(out, (".csv",))
-    pair, tree = _pair(bounds), load(path)
+    pair, tree = _pair(bounds), read_fit(path)
     assets = [str(a) for a in tree["observed_data"].to_dataset()["asset"].values]
     held = None if previous is None else read_weights(previous, assets, fill_zero=True)
     shares = None if budget is None else {str(k): v for k, v in read_weights(budget, assets).items()}

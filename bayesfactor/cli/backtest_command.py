@@ -68,13 +68,15 @@ def backtest(
     """Forecast every period from those before it, and judge value at risk and expected shortfall."""
     began = time.perf_counter()
     from bayesfactor.backtest import backtest as walk
+    from bayesfactor.backtest.store import check_store
     from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_names, read_portfolios
     from bayesfactor.keep import save
     from bayesfactor.panel import panel_from_prices, panel_from_returns
 
     check_output(out, TREE)
     check_output(report, (".html", ".htm"))
-    check_output(store, (".zarr",))
+    if store is not None:
+        check_store(store)
     at = read_levels(levels)
     make = panel_from_returns if returns else panel_from_prices
     panel = make(

@@ -268,12 +268,12 @@ def diagnose(
     adequacy: Annotated[bool, typer.Option(help="Compare the data with replicates.")] = True,
 ) -> None:
     """Say whether the draws can be trusted (exit status 3 if not) and whether the model fits the data."""
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.show import worst_parameters
     from bayesfactor.diagnose import diagnose as judge
     from bayesfactor.diagnose import verdict_lines
-    from bayesfactor.keep import load
 
-    diagnosis = judge(load(path), check_adequacy=adequacy)
+    diagnosis = judge(read_fit(path), check_adequacy=adequacy)
     _say(verdict_lines(diagnosis))
     if rows:
         worst_parameters(diagnosis, rows)
@@ -293,13 +293,13 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="Write the table here too.")] = None,
 ) -> None:
     """Rank fits of the same returns by leave-one-out predictive density."""
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import check_output, names_of, write_csv
     from bayesfactor.cli.show import comparison
     from bayesfactor.compare import compare as rank
-    from bayesfactor.keep import load
 
     check_output(csv, (".csv",))
-    trees = [load(p) for p in paths]
+    trees = [read_fit(p) for p in paths]
     names = names_of([str(t.attrs["model"]) for t in trees], paths)
     named = dict(zip(names, trees, strict=True))
     table = rank(named, by=by, given=given, progressbar=sys.stdout.isatty())
@@ -332,16 +332,17 @@ def risk(
     csv: Annotated[Path | None, typer.Option(help="Write contributions by asset and component.")] = None,
 ) -> None:
     """Decompose the risk of a portfolio over the next periods."""
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import TREE, check_output, read_kappa, read_levels, read_weights, write_csv
     from bayesfactor.cli.show import about, contribution_table, contributions, key_figures
-    from bayesfactor.keep import load, save
+    from bayesfactor.keep import save
     from bayesfactor.positions import read_positions
     from bayesfactor.risk import decompose_risk
 
     check_output(out, TREE)
     check_output(csv, (".csv",))
     beside = None if positions is None else read_positions(positions)
-    tree = load(path)
+    tree = read_fit(path)
     alone = beside is not None and weights == "none"
     held = None if alone else read_weights(weights, _assets(tree), fill_zero=fill_zero)
     found = decompose_risk(

@@ -22,15 +22,16 @@ def forecast(
     csv: Annotated[Path | None, typer.Option(help="Write the table by asset.")] = None,
 ) -> None:
     """Simulate the next periods of every asset: mean, volatility and quantiles of the summed return."""
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import TREE, check_output, write_csv
     from bayesfactor.cli.show import forecast_summary
     from bayesfactor.forecast import asset_returns
     from bayesfactor.forecast import forecast as simulate
-    from bayesfactor.keep import load, save
+    from bayesfactor.keep import save
 
     check_output(out, TREE)
     check_output(csv, (".csv",))
-    tree = simulate(load(path), horizon, paths=paths, random_seed=seed)
+    tree = simulate(read_fit(path), horizon, paths=paths, random_seed=seed)
     table = forecast_summary(tree, asset_returns(tree))
     if out is not None:
         save(tree, out)

@@ -11,7 +11,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.backtest.portfolios import portfolios_of
 from bayesfactor.errors import BayesFactorError, MissingFileError, RiskError, WeightsError
-from bayesfactor.keep import save, written_whole
+from bayesfactor.keep import check_place, save, write_csv, write_parquet
 from bayesfactor.periods import between as inside
 from bayesfactor.periods import stamp_text
 from bayesfactor.risk.trades import read_trades as read
@@ -204,21 +204,9 @@ def names_of(models: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def check_output(path: Path | None, suffixes: Sequence[str]) -> None:
-    """Raise unless `path` has one of the suffixes and its folder exists; before anything long begins."""
-    if path is None:
-        return
-    if path.suffix.lower() not in suffixes:
-        msg = f"the output ends in {' or '.join(suffixes)}; got {path.name!r}."
-        raise BayesFactorError(msg)
-    if not path.parent.is_dir():
-        msg = f"the folder {str(path.parent)!r} does not exist; make it first."
-        raise MissingFileError(msg)
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table beside its place and move it there once it is whole."""
-    with written_whole(path) as temporary:
-        table.to_csv(temporary)
+    """Raise unless what writes will be able to; before anything long begins, and by the same rule."""
+    if path is not None:
+        check_place(path, suffixes)
 
 
 def between(factors: xr.Dataset, start: str | None, end: str | None) -> xr.Dataset:
@@ -245,5 +233,4 @@ def write_factors(factors: xr.Dataset, path: Path) -> None:
     if path.suffix.lower() == ".csv":
         write_csv(table, path)
         return
-    with written_whole(path) as temporary:
-        table.to_parquet(temporary)
+    write_parquet(table, path)

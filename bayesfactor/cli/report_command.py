@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from bayesfactor.cli.commands import FillZero, Seed
-from bayesfactor.errors import BayesFactorError, MissingFileError
+from bayesfactor.errors import BayesFactorError, MissingFileError, SchemaError
 
 __all__ = ["report"]
 
@@ -52,12 +52,12 @@ def report(
     seed: Seed = None,
 ) -> None:
     """Write one file: verdict, risk, contributions, exposures, loadings, checks; or two models compared."""
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import check_output, names_of, read_levels, read_weights
-    from bayesfactor.keep import load
     from bayesfactor.report import report as write
 
     check_output(out, (".html", ".htm", ".md"))
-    trees = [load(p) for p in paths]
+    trees = [read_fit(p) for p in paths]
     names = names_of([str(t.attrs["model"]) for t in trees], paths)
     assets = [str(a) for a in trees[0]["observed_data"].to_dataset()["asset"].values]
     held = None
@@ -106,31 +106,33 @@ def _with_positions(tree: Any, held: Any, path: Path, risk: Any, options: dict[s
 
 def _dataset(path: Path | None) -> Any:
     """Return the Dataset of a file, None where none is named."""
-    if path is None:
-        return None
     import xarray as xr
 
-    if not path.exists():
-        msg = f"no file at {str(path)!r}."
-        raise MissingFileError(msg)
+    from bayesfactor.keep import read
+
+    if path is None:
+        return None
     try:
-        if path.suffix == ".zarr":
-            with xr.open_zarr(path, consolidated=False) as opened:
-                return opened.load()
-        return xr.load_dataset(path, engine="h5netcdf")
-    except Exception as error:
-        msg = f"{path.name} cannot be read as a Dataset: {error}. Give a file that bf.save wrote."
+        found, _ = read(path)
+    except SchemaError as error:
+        msg = f"{path.name} cannot be read as a Dataset: {error}"
         raise BayesFactorError(msg) from error
+    if not isinstance(found, xr.Dataset):
+        msg = f"{path.name} holds a fit, where risk, stress or a backtest is asked for. Check the option."
+        raise BayesFactorError(msg)
+    return found
 
 
 def _table(path: Path | None) -> Any:
     """Return the table of a CSV, or the Dataset of another file."""
-    if path is None or path.suffix != ".csv":
+    from bayesfactor.keep import unescaped
+
+    if path is None or path.suffix.lower() != ".csv":
         return _dataset(path)
     import pandas as pd
 
     try:
-        return pd.read_csv(path, index_col=0)
+        return unescaped(pd.read_csv(path, index_col=0))
     except FileNotFoundError as error:
         msg = f"no file at {str(path)!r}."
         raise MissingFileError(msg) from error

@@ -26,14 +26,14 @@ def sensitivity(
 ) -> None:
     """Say whether the prior or the data set the risk of a portfolio."""
     from bayesfactor import schema as s
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import check_output, read_levels, read_weights, write_csv
     from bayesfactor.cli.show import show_table
-    from bayesfactor.keep import load
     from bayesfactor.sensitivity import prior_sensitivity
 
     check_output(out, (".csv",))
     at = read_levels(levels)
-    fit = load(tree)
+    fit = read_fit(tree)
     assets = [str(a) for a in fit[s.OBSERVED_DATA].to_dataset()[s.ASSET].values]
     table = prior_sensitivity(
         fit,

@@ -59,9 +59,10 @@ def stress(
     ] = None,
 ) -> None:
     """Say what a portfolio loses in episodes, shocks, other regimes and sales."""
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import TREE, check_output, read_kappa, read_levels, read_weights, write_csv
     from bayesfactor.cli.show import show_table
-    from bayesfactor.keep import load, save
+    from bayesfactor.keep import save
     from bayesfactor.panel import panel_from_prices
     from bayesfactor.positions import read_positions
     from bayesfactor.stress import list_episodes
@@ -78,7 +79,7 @@ def stress(
     asked = _scenarios(scenarios, episodes, shock, frozen=frozen)
     asked += _more(correlation, volatility, nu, lose, volume, participation)
     _check(asked)
-    tree: Any = load(path)
+    tree: Any = read_fit(path)
     held = read_weights(weights, [str(a) for a in tree["observed_data"]["asset"].values], fill_zero=fill_zero)
     past = None if history is None else panel_from_prices(history, factors=factors, drop="dead")
     found = run(

@@ -24,13 +24,14 @@ def trades(
 ) -> None:
     """Say what each proposed trade does to volatility, VaR and ES, each on its own."""
     from bayesfactor import schema as s
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_trades, read_weights
-    from bayesfactor.keep import load, save
+    from bayesfactor.keep import save
     from bayesfactor.risk import incremental_risk
 
     check_output(out, TREE)
     proposed = read_trades(trades)
-    tree: Any = load(path)
+    tree: Any = read_fit(path)
     assets = [str(a) for a in tree[s.OBSERVED_DATA][s.ASSET].values]
     found = incremental_risk(
         tree,

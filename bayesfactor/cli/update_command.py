@@ -26,14 +26,15 @@ def update(
 ) -> None:
     """Let a saved fit see days that came after it; forecasts and risk then start from the last of them."""
     from bayesfactor import schema as s
+    from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import TREE, check_output
-    from bayesfactor.keep import load, save
+    from bayesfactor.keep import save
     from bayesfactor.panel import panel_from_prices, panel_from_returns
     from bayesfactor.periods import count_periods, stamp_text, year_in
     from bayesfactor.update import update as move_on
 
     check_output(out, TREE)
-    tree = load(path)
+    tree = read_fit(path)
     seen = tree[s.OBSERVED_DATA].to_dataset()
     names = [str(a) for a in seen[s.ASSET].values]
     groups = dict(zip(names, seen[s.GROUP].values.astype(str), strict=True))

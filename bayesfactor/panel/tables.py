@@ -12,7 +12,8 @@ from typing import Final
 import pandas as pd
 import xarray as xr
 
-from bayesfactor.errors import MissingFileError, PanelError
+from bayesfactor.errors import DamagedFileError, MissingFileError, PanelError, SchemaError
+from bayesfactor.keep import read
 from bayesfactor.panel.calendar import to_stamps
 from bayesfactor.panel.columns import numbers_among, read_columns
 from bayesfactor.panel.dates import date_columns, dates_of
@@ -88,10 +89,18 @@ def opened[T](data: T) -> T | xr.Dataset:
         msg = f"factors: the file {str(path)!r} does not exist (seen from {str(Path.cwd())!r}). Check it."
         raise MissingFileError(msg)
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        msg = f"factors: {path.name!r} cannot be read as netCDF: {error}. Write it again."
+        found, _ = read(path)
+    except DamagedFileError:
+        raise
+    except SchemaError as error:
+        msg = f"factors: {path.name!r} cannot be read as netCDF: {error} Write it again."
         raise PanelError(msg) from error
+    if not isinstance(found, xr.Dataset):
+        msg = (
+            f"factors: {path.name!r} holds a fit, no factors. Give the file that `bayesfactor factors` wrote."
+        )
+        raise PanelError(msg)
+    return found
 
 
 def coord_labels(data: object, dim: str, name: str) -> dict[str, str] | None:

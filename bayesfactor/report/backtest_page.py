@@ -11,7 +11,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor import words as w
 from bayesfactor.errors import RiskError, SchemaError
-from bayesfactor.keep import written_whole
+from bayesfactor.keep import write_page
 from bayesfactor.report import backtest_words as words
 from bayesfactor.report.backtest_figures import pit_picture, race_picture, var_pictures
 from bayesfactor.report.backtest_tables import coverage_grids, density_grids, loss_grid, shortfall_grids
@@ -87,8 +87,7 @@ def report_backtest(
         _check_scores(scores, data)
     scores = scores.isel({s.LEVEL: level_position(scores, level)})
     html = _page(backtest, data, scores, reference, level, title)
-    with written_whole(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_page(html, path)
     return path
 
 

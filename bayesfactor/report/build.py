@@ -11,7 +11,7 @@ from bayesfactor import schema as s
 from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import SchemaError
 from bayesfactor.forecast import Predictions, predict
-from bayesfactor.keep import written_whole
+from bayesfactor.keep import write_page
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.report import inputs, render
 from bayesfactor.report.content import Document
@@ -146,8 +146,7 @@ def report(
             {"value": value, "title": title, "backtest": backtest},
         )  # fmt: skip
     text = render.markdown(document) if kind == "markdown" else render.html(document)
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_page(text, path)
     if folder is not None:
         render.export_tables(document, folder)
     return path

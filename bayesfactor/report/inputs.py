@@ -9,13 +9,15 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.diagnose import FINGERPRINTS
-from bayesfactor.errors import ConvergenceError, MissingFileError, RiskError, SchemaError, unknown_names
+from bayesfactor.errors import ConvergenceError, RiskError, SchemaError, unknown_names
+from bayesfactor.keep import check_folder, check_place
 from bayesfactor.report.section_model import banners
 from bayesfactor.report.section_stress import DIGESTS
 from bayesfactor.risk.checks import checked_levels, checked_value
 from bayesfactor.risk.weights import weights_for
 
 __all__ = [
+    "INDEX",
     "check_asked",
     "check_diagnosis",
     "check_risk",
@@ -28,6 +30,8 @@ __all__ = [
     "format_of",
 ]
 
+INDEX: Final = "index"
+"""Name of the table of exported tables."""
 _HTML: Final = (".html", ".htm")
 _MARKDOWN: Final = (".md", ".markdown")
 _FORMATS: Final = {"html": _HTML, "markdown": _MARKDOWN}
@@ -65,12 +69,10 @@ def checked_path(path: str | Path, *, markdown: bool = False) -> Path:
         also = ", or Markdown and ends in .md" if markdown else ""
         msg = f"a report is HTML and its name ends in .html{also}; got {path.name!r}."
         raise SchemaError(msg)
-    if not path.parent.is_dir():
-        msg = f"the folder {str(path.parent)!r} does not exist; make it first."
-        raise MissingFileError(msg)
     if path.is_dir():
         msg = f"{str(path)!r} is a folder; give the name of a file."
         raise SchemaError(msg)
+    check_place(path)
     return path
 
 
@@ -80,9 +82,10 @@ def checked_folder(folder: str | Path) -> Path:
     if folder.is_file():
         msg = f"export is a folder that tables are written into; {str(folder)!r} is a file."
         raise SchemaError(msg)
-    if not folder.parent.is_dir():
-        msg = f"the folder {str(folder.parent)!r} does not exist; make it first."
-        raise MissingFileError(msg)
+    check_folder(folder if folder.is_dir() else folder.parent)
+    for name in (f"{INDEX}.csv", f"{INDEX}.parquet"):
+        if folder.is_dir():
+            check_place(folder / name)
     return folder
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from bayesfactor.keep import written_whole
+from bayesfactor.keep import check_place, write_csv, write_parquet
 from bayesfactor.report.content import (
     Block,
     Cards,
@@ -21,11 +21,11 @@ from bayesfactor.report.content import (
     Table,
     Words,
 )
+from bayesfactor.report.inputs import INDEX
 
 __all__ = ["export_tables", "html", "markdown"]
 
 _HERE: Final = Path(__file__).parent
-_INDEX: Final = "index"
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|])")
 
 
@@ -115,17 +115,20 @@ def _line(texts: tuple[str, ...] | list[str]) -> str:
 def export_tables(document: Document, folder: Path) -> None:
     """Write every table as CSV, and as Parquet where pyarrow is installed, and an index of them.
 
-    Each file is written whole or not at all; files of other names are left alone.
+    Each file is written whole or not at all; files of other names are left alone, and one of a table's name
+    that this package did not write is refused before any is written.
     """
     folder.mkdir(exist_ok=True)
     frames = {name: frame for name, (_, frame) in document.frames.items()}
     index = [(name, title, len(frame)) for name, (title, frame) in document.frames.items()]
-    frames[_INDEX] = pd.DataFrame(index, columns=["table", "title", "rows"])
-    parquet = find_spec("pyarrow") is not None
-    for name, frame in frames.items():
-        stem = re.sub(r"[^\w.-]+", "_", name)
-        with written_whole(folder / f"{stem}.csv") as temporary:
-            frame.to_csv(temporary, index=False)
-        if parquet:
-            with written_whole(folder / f"{stem}.parquet") as temporary:
-                frame.rename(columns=str).to_parquet(temporary, index=False)
+    frames[INDEX] = pd.DataFrame(index, columns=["table", "title", "rows"])
+    writers = {"csv": write_csv} | ({"parquet": write_parquet} if find_spec("pyarrow") else {})
+    places = [
+        (frame, folder / f"{re.sub(r'[^\w.-]+', '_', name)}.{suffix}", write)
+        for name, frame in frames.items()
+        for suffix, write in writers.items()
+    ]
+    for _, place, _ in places:
+        check_place(place)
+    for frame, place, write in places:
+        write(frame, place, index=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bayesfactor.errors import MissingFileError
+from bayesfactor.keep import unescaped_text
 from bayesfactor.tables.names import Door, few
 
 __all__ = ["Sheet", "check_exists", "read_sheet"]
@@ -19,7 +20,6 @@ _DELIMITERS: Final = (",", ";", "\t", "|")
 _NAMES: Final = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 _ENCODINGS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _URL: Final = re.compile(r"\W*(?:https?://|www\.)\S+", re.IGNORECASE)
-_DISARMED: Final = re.compile(r"'+[=+\-@]")
 _SAMPLE: Final = 200
 
 
@@ -121,8 +121,7 @@ def read_sheet(path: Path, door: Door, *, short_rows: bool = False) -> Sheet:
 
 def _cell(text: str) -> str:
     """Return a cell without blanks around it, and without the mark by which this package disarms formulas."""
-    bare = text.strip()
-    return bare[1:] if _DISARMED.match(bare) else bare
+    return unescaped_text(text.strip())
 
 
 def _text(path: Path, door: Door) -> tuple[str, str]:
