@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -88,6 +88,7 @@ def stack(
     *,
     horizon: int = 1,
     paths: int | None = None,
+    drift: str = "zero",
     random_seed: Seed = None,
 ) -> xr.DataTree:
     """Return the predictions of a mixture of models, for every verb that reads predictions.
@@ -105,6 +106,8 @@ def stack(
         Periods ahead; risk verbs then take this horizon.
     paths : int, optional
         Futures per draw; as many as make 40 000 scenarios where not given.
+    drift : {"zero", "posterior", "prior"}
+        Expected returns, as in `bf.forecast`; risk verbs are then asked for the same.
     random_seed : int, Generator or SeedSequence, optional
 
     Returns
@@ -125,7 +128,13 @@ def stack(
     if any(s.OTHERS in tree.children for tree in used.values()):
         kept = next(iter(used.values()))[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()
         every = {name: whole_fit(tree) for name, tree in trees.items()}
-        return part_of(stack(every, weights, horizon=horizon, paths=paths, random_seed=random_seed), kept)
+        options: dict[str, Any] = {
+            "horizon": horizon,
+            "paths": paths,
+            "drift": drift,
+            "random_seed": random_seed,
+        }
+        return part_of(stack(every, weights, **options), kept)
     entropy = root_entropy(random_seed)
     size = {n: t[s.POSTERIOR].sizes[s.CHAIN] * t[s.POSTERIOR].sizes[s.DRAW] for n, t in used.items()}
     # As many draws as there are without using one twice.
@@ -134,7 +143,8 @@ def stack(
     parts = {}
     for i, (name, tree) in enumerate(used.items()):
         seeded = block_rng(entropy, i)
-        parts[name] = forecast(tree, horizon, paths=paths, random_seed=seeded)[s.PREDICTIONS].to_dataset()
+        ahead = forecast(tree, horizon, paths=paths, drift=drift, random_seed=seeded)
+        parts[name] = ahead[s.PREDICTIONS].to_dataset()
     parts = _side_by_side(parts)
     picked = [_flat(p, thinned(size[n], max(1, round(share[n] * total)))) for n, p in parts.items()]
     joined = xr.concat(

@@ -134,7 +134,9 @@ def _drawn(
     geometry: dict[str, Geometry] | None,
 ) -> tuple[list[Any], list[xr.DataTree]]:
     """Return the graphs of a model and what was drawn from each, in model units."""
-    shape = (model.digest, tuple(panel.sizes.items()), tuple(_group_index(panel)))
+    # Priors of means are constants of a graph, and those depend on the length of a period.
+    periods = float(panel.attrs["periods_per_year"])
+    shape = (model.digest, tuple(panel.sizes.items()), tuple(_group_index(panel)), periods)
     graphs = {"loadings": model.build(panel)}
     if model.observes_factors:
         graphs["factor law"] = model.build_factor_law(panel)

@@ -6,13 +6,14 @@ Assets stand in canonical order inside, in the order of the panel on the tree.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
-from bayesfactor.laws import Law, Moments, Scenarios, law_of
+from bayesfactor.laws import Law, Moments, Scenarios, checked_drift, drifting, law_of
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, run_blocks, slices
 from bayesfactor.laws.whole import every_asset, part_of, whole_fit
 
@@ -76,6 +77,8 @@ class Predictions:
     law : Law, optional
         Simulates paths; without it the `stored` ones are all there are.
     stored : tuple of Scenarios
+    drift : str
+        Which expected returns it has, one of `laws.DRIFTS`.
     """
 
     moments: Moments
@@ -83,6 +86,7 @@ class Predictions:
     entropy: int
     law: Law | None = None
     stored: tuple[Scenarios, ...] = field(default=())
+    drift: str = "zero"
 
     def scenarios(self, paths: range) -> Iterator[Scenarios]:
         """Yield blocks of scenarios: for each path every draw, in order, whatever is asked besides."""
@@ -108,16 +112,40 @@ class Predictions:
             yield from done
 
 
-def predict(tree: xr.DataTree, horizon: int = 1, *, random_seed: Seed = None) -> Predictions:
-    """Return what later rooms read: the `predictions` of the tree if it holds this horizon, else streamed."""
+def predict(
+    tree: xr.DataTree, horizon: int = 1, *, drift: str = "zero", random_seed: Seed = None
+) -> Predictions:
+    """Return what later rooms read: the `predictions` of the tree if they are of this kind, else streamed.
+
+    Raises
+    ------
+    RiskError
+        If the tree holds nothing but predictions, with other expected returns than those asked for.
+    """
     _check_horizon(horizon)
+    checked_drift(drift)
     if s.PREDICTIONS in tree.children and tree[s.PREDICTIONS].sizes[s.HORIZON] == horizon:
         s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="this verb")
-        return _stored(tree)
-    return _streamed(tree, horizon, random_seed)
+        kept = tree[s.PREDICTIONS].attrs.get(s.DRIFT, "not recorded")
+        if kept == drift:
+            return _stored(tree)
+        if s.POSTERIOR not in tree.children:
+            msg = (
+                f"these predictions have the expected returns drift={kept!r}, and drift={drift!r} is asked "
+                f"for. Ask for drift={kept!r}, or make them (bf.forecast, bf.stack) with drift={drift!r}."
+            )
+            raise RiskError(msg)
+    return _streamed(tree, horizon, drift, random_seed)
 
 
-def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed: Seed = None) -> xr.DataTree:
+def forecast(
+    tree: xr.DataTree,
+    horizon: int = 1,
+    *,
+    paths: int = 1,
+    drift: str = "zero",
+    random_seed: Seed = None,
+) -> xr.DataTree:
     """Simulate the next periods for every posterior draw.
 
     Parameters
@@ -128,6 +156,9 @@ def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed
         Periods ahead.
     paths : int
         Futures per posterior draw.
+    drift : {"zero", "posterior", "prior"}
+        Expected returns: none; what the data and the prior say; what the prior says, which is mostly that
+        they are not known. See docs/concepts.md.
     random_seed : int, Generator or SeedSequence, optional
 
     Returns
@@ -137,8 +168,8 @@ def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed
         `alpha (chain, draw, asset)`, `factor_returns (chain, draw, path, horizon, factor)`,
         `specific_returns (chain, draw, path, horizon, asset)`, and the exact law given the draw:
         `factor_mean`, `factor_covariance`, `factor_nu`, `specific_variance`, `specific_nu`, and where
-        the model has them `factor_shocks`, `factor_skew` and `specific_skew`; attrs: `chained` is 1 where
-        what happens in a period changes the variances of later ones.
+        the model has them `factor_shocks`, `factor_skew` and `specific_skew`; attrs: `drift`, and `chained`
+        is 1 where what happens in a period changes the variances of later ones.
         Latent factors, where the model has any, follow the observed ones in `factor`.
         An asset's return is alpha + loadings . factor_returns + specific_returns. Simulated
         simple returns below -1 are floored, the correction booked in `specific_returns`.
@@ -148,16 +179,18 @@ def forecast(tree: xr.DataTree, horizon: int = 1, *, paths: int = 1, random_seed
     SchemaError
         If `tree` did not come from `bf.fit`.
     RiskError
-        If `horizon` or `paths` is below 1, or the draws would not fit in memory.
+        If `horizon` or `paths` is below 1, `drift` is none of its words, or the draws would not fit in
+        memory.
     """
     _check_horizon(horizon)
     if s.OTHERS in tree.children:
         kept = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()
-        return part_of(forecast(whole_fit(tree), horizon, paths=paths, random_seed=random_seed), kept)
+        options: dict[str, Any] = {"paths": paths, "drift": drift, "random_seed": random_seed}
+        return part_of(forecast(whole_fit(tree), horizon, **options), kept)
     if isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 1:
         msg = f"paths is a whole number of at least 1; got {paths!r}."
         raise RiskError(msg)
-    found = _streamed(tree, horizon, random_seed)
+    found = _streamed(tree, horizon, checked_drift(drift), random_seed)
     m, labels = found.moments, found.labels
     shape = (m.n_draws, paths, horizon)
     if 8 * np.prod([*shape, m.alpha.shape[1]]) > _LARGEST:
@@ -259,14 +292,15 @@ def _dataset(
         "random_seed": str(found.entropy),
         "floored_share": floored / max(1, specific.size),
     }
-    attrs |= {"joint_block": m.joint, "chained": int(m.chained)}
+    attrs |= {"joint_block": m.joint, "chained": int(m.chained), s.DRIFT: found.drift}
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
-def _streamed(tree: xr.DataTree, horizon: int, random_seed: Seed) -> Predictions:
+def _streamed(tree: xr.DataTree, horizon: int, drift: str, random_seed: Seed) -> Predictions:
     """Let the law of the tree simulate paths when they are asked for."""
-    law = law_of(tree)
-    return Predictions(law.moments(horizon), labels_of(tree, s.POSTERIOR), root_entropy(random_seed), law)
+    law = drifting(law_of(tree), tree, drift)
+    entropy = root_entropy(random_seed)
+    return Predictions(law.moments(horizon), labels_of(tree, s.POSTERIOR), entropy, law, drift=drift)
 
 
 def _stored(tree: xr.DataTree) -> Predictions:
@@ -314,7 +348,8 @@ def _stored(tree: xr.DataTree) -> Predictions:
         Scenarios(everyone, np.ascontiguousarray(factors[:, p]), np.ascontiguousarray(specific[:, p]))
         for p in range(factors.shape[1])
     )
-    return Predictions(moments, labels, int(data.attrs["random_seed"]), None, stored)
+    entropy, drift = int(data.attrs["random_seed"]), str(data.attrs[s.DRIFT])
+    return Predictions(moments, labels, entropy, None, stored, drift)
 
 
 def labels_of(tree: xr.DataTree, group: str = s.POSTERIOR) -> Labels:

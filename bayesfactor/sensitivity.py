@@ -31,6 +31,7 @@ def prior_sensitivity(
     horizon: int = 1,
     priors: Sequence[str] | None = None,
     draws: int = 1000,
+    drift: str = "zero",
     random_seed: Seed = None,
 ) -> pd.DataFrame:
     """Say how much each risk number moves when priors, or the data, count a little more or less.
@@ -54,6 +55,9 @@ def prior_sensitivity(
         hierarchy: a coin's loading given its group is part of the model, the law of its spread is prior.
     draws : int
         Posterior draws used, evenly spaced; all where there are fewer.
+    drift : {"zero", "posterior", "prior"}
+        Expected returns, as in `bf.decompose_risk`. With "posterior" they add their spread to the risk
+        numbers; what the prior of means does to them is not measured, since they are not the fit's draws.
     random_seed : int, Generator or SeedSequence, optional
         Of what is simulated to have tails over several periods of models with dynamics.
 
@@ -96,7 +100,9 @@ def prior_sensitivity(
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 100:
         msg = f"draws is a whole number of at least 100: tails of fewer weights say nothing; got {draws!r}."
         raise RiskError(msg)
-    risk = risk_by_draw(tree, weights, levels=levels, horizon=horizon, draws=draws, random_seed=random_seed)
+    risk = risk_by_draw(
+        tree, weights, levels=levels, horizon=horizon, draws=draws, drift=drift, random_seed=random_seed
+    )
     tree = whole_fit(tree)
     names = _priors(tree, priors)
     kept = {s.CHAIN: risk[s.CHAIN], s.DRAW: risk[s.DRAW]}
@@ -121,6 +127,7 @@ def prior_sensitivity(
         }
     )
     table.index.name = "quantity"
+    table.attrs[s.DRIFT] = drift
     return table
 
 

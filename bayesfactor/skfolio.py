@@ -9,10 +9,10 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.allocate.law import AssetLaw, asset_law, pooled_returns
-from bayesfactor.allocate.verb import DRIFTS
 from bayesfactor.errors import PanelError, RiskError, WeightsError, unknown_names
 from bayesfactor.fit import fit
 from bayesfactor.forecast import predict
+from bayesfactor.laws import checked_drift
 from bayesfactor.panel import panel_from_returns
 from bayesfactor.panel.construct import MARKET, equal_weights, market_return
 
@@ -47,10 +47,10 @@ class FactorModelPrior(BasePrior):
         Draws in `returns`.
     groups : mapping of str to str, optional
         Group of each asset, for models that pool by group.
-    drift : {"zero", "posterior"}
-        Expected returns: none, or what alpha and the factors' means say. With "zero" the expectation is taken
-        off the draws too, how unsure it is stays in them. Zero is the default: on real coins models of
-        the same days differ in the sign of the mean, and an optimiser follows whatever it is told.
+    drift : {"zero", "posterior", "prior"}
+        Expected returns, as in `bf.decompose_risk`. Zero is the default here too: an optimiser follows
+        whatever mean it is told, and daily data hardly tell its sign. Objectives that are about the mean
+        (largest ratio, largest utility) need "posterior": with none, all weights are as good.
     sample : mapping, optional
         Options of `bf.fit`: `draws`, `tune`, `chains`, ...
     random_seed : int, Generator or SeedSequence, optional
@@ -117,9 +117,7 @@ class FactorModelPrior(BasePrior):
         WeightsError
             If X holds assets that the tree does not.
         """
-        if self.drift not in DRIFTS:
-            msg = f"drift is one of {', '.join(DRIFTS)}; got {unknown_names([self.drift], DRIFTS)}."
-            raise RiskError(msg)
+        checked_drift(self.drift)
         least = isinstance(self.scenarios, int | np.integer) and not isinstance(self.scenarios, bool)
         if not least or self.scenarios < 2:
             msg = f"scenarios is a whole number of at least 2; got {self.scenarios!r}."
@@ -166,15 +164,12 @@ class FactorModelPrior(BasePrior):
 
     def _distribution(self, names: list[str]) -> Any:
         """Return the law in the order of `names`, NaN where the tree has no such asset."""
-        found = predict(self.tree_, self.horizon, random_seed=self.random_seed)
+        found = predict(self.tree_, self.horizon, drift=self.drift, random_seed=self.random_seed)
         if self.tree_[s.OBSERVED_DATA].attrs.get("returns_kind", "simple") != "simple":
             msg = "portfolios need simple returns, which add up across assets; the tree holds log returns."
             raise RiskError(msg)
         law: AssetLaw = asset_law(found.moments)
         returns = pooled_returns(found, self.scenarios)
-        mean = law.mean
-        if self.drift == "zero":
-            returns, mean = returns - mean, np.zeros_like(mean)
         canonical = found.labels.canonical.tolist()
         place = {a: i for i, a in enumerate(canonical)}
         at = np.array([place.get(n, -1) for n in names])
@@ -182,7 +177,7 @@ class FactorModelPrior(BasePrior):
         n = len(names)
         mu, covariance = np.full(n, np.nan), np.full((n, n), np.nan)
         whole = np.full((len(returns), n), np.nan)
-        mu[there], whole[:, there] = mean[at[there]], returns[:, at[there]]
+        mu[there], whole[:, there] = law.mean[at[there]], returns[:, at[there]]
         covariance[np.ix_(there, there)] = law.covariance[np.ix_(at[there], at[there])]
         return ReturnDistribution(mu=mu, covariance=covariance, returns=whole)
 

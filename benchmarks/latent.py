@@ -156,7 +156,7 @@ def plain_graph(panel: xr.Dataset, n_latent: int) -> pm.Model:
     returns = panel["returns"].transpose("time", "asset").values / units_of(panel).returns
     latent = [f"latent-{k + 1}" for k in range(n_latent)]
     with pm.Model(coords={"asset": panel["asset"].values, "latent": latent}) as model:
-        alpha = pm.Normal("alpha", 0.0, 0.1, dims="asset")
+        alpha = pm.Normal("alpha", 0.0, 1.9 / panel.attrs["periods_per_year"] ** 0.5, dims="asset")
         spread = pm.HalfNormal("latent_loadings_sd", 0.5, dims="latent")
         loadings = pm.Normal("latent_loadings", 0.0, spread, dims=("asset", "latent"))
         centre = pm.Normal("sigma_log_mean", -0.7, 0.7)

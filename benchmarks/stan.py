@@ -33,7 +33,7 @@ parameters {
 }
 model {
   matrix[t, n] mu = f * loadings';
-  alpha ~ normal(0, 0.1);
+  alpha ~ normal(0, 1.9 / sqrt(365.0));
   loadings_mean ~ normal(0, 1);
   group_loadings_sd ~ lognormal(-1, 0.7);
   loadings_sd ~ lognormal(-1, 0.7);
@@ -60,7 +60,7 @@ parameters {
   real<lower=0> factor_nu_raw;
 }
 model {
-  factor_location ~ normal(0, 0.2);
+  factor_location ~ normal(0, 3.8 / sqrt(365.0));
   factor_scale ~ lognormal(-0.5, 0.5);
   corr ~ lkj_corr_cholesky(2);
   factor_nu_raw ~ lognormal(0.7, 0.8);

@@ -23,7 +23,9 @@ This page is written by `docs/make_models.py` from the cards in [models/](../mod
 
 Priors are in model units: returns are divided by the median over assets of their root mean square, each
 factor by its own. LogNormal(m, s) has mean m and standard deviation s on the log scale, LogitNormal(m, s) on
-that of the log odds; Normal(m, s) has standard deviation s.
+that of the log odds; Normal(m, s) has standard deviation s. What is said *a year* is a Sharpe ratio: in model
+units of a period it is divided by the square root of the panel's `periods_per_year`, so that a card means the
+same for hourly, daily and weekly returns.
 """
 
 
@@ -33,7 +35,11 @@ def prior_text(prior: dict) -> str:
         prior_text(v) if isinstance(v, dict) else f"{v:g}" for v in prior.get("kwargs", {}).values()
     )
     text = f"{prior['dist']}({arguments})"
-    shifted = {"above_two": f"2 + {text}", "either_sign": f"2 {text} - 1"}
+    shifted = {
+        "above_two": f"2 + {text}",
+        "either_sign": f"2 {text} - 1",
+        "per_year": f"{text} a year",
+    }
     return shifted.get(prior.get("transform"), text)
 
 

@@ -326,6 +326,7 @@ def make_stress(tree, *, value=1.0, seed=0):
     attrs = {k: tree.attrs[k] for k in ("returns_digest", "card_digest")} | {
         "value": value,
         "kind_of_data": "stress",
+        "drift": "zero",
     }
     return xr.Dataset(data, coords, attrs)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy import optimize, stats
-from trees import make_tree
+from trees import make_tree, with_means
 
 import bayesfactor as bf
 from bayesfactor import schema as s
@@ -82,8 +82,8 @@ def normal_tree(request):
 @pytest.mark.parametrize("long_short", [False, True])
 def test_volatility_is_the_law_of_total_variance(normal_tree, horizon, long_short):
     w = weights_of(normal_tree, long_short=long_short)
-    risk = bf.decompose_risk(normal_tree, w, horizon=horizon, paths=1, random_seed=1)
-    mean, covariance = by_hand(normal_tree, w, horizon)
+    risk = bf.decompose_risk(normal_tree, w, horizon=horizon, paths=1, drift="posterior", random_seed=1)
+    mean, covariance = by_hand(with_means(normal_tree, "posterior"), w, horizon)
     total = mean.sum(axis=(1, 2))
     pooled = covariance.mean(axis=0) + np.einsum(
         "dik,d->ik", mean - mean.mean(0), total - total.mean()
@@ -97,8 +97,8 @@ def test_volatility_is_the_law_of_total_variance(normal_tree, horizon, long_shor
 @pytest.mark.parametrize("long_short", [False, True])
 def test_posterior_of_a_normal_model_is_the_closed_form_draw_by_draw(normal_tree, horizon, long_short):
     w = weights_of(normal_tree, long_short=long_short)
-    risk = bf.decompose_risk(normal_tree, w, horizon=horizon, paths=1, random_seed=1)
-    mean, covariance = by_hand(normal_tree, w, horizon)
+    risk = bf.decompose_risk(normal_tree, w, horizon=horizon, paths=1, drift="posterior", random_seed=1)
+    mean, covariance = by_hand(with_means(normal_tree, "posterior"), w, horizon)
     sd = np.sqrt(covariance.sum(axis=(1, 2)))
     z = stats.norm.ppf(LEVELS)
     hazard = stats.norm.pdf(z) / (1 - LEVELS)
@@ -116,8 +116,8 @@ def test_posterior_of_a_normal_model_is_the_closed_form_draw_by_draw(normal_tree
 
 def test_predictive_numbers_of_a_normal_model_are_those_of_the_mixture(normal_tree):
     w = weights_of(normal_tree)
-    risk = bf.decompose_risk(normal_tree, w, random_seed=3)
-    mean, covariance = by_hand(normal_tree, w)
+    risk = bf.decompose_risk(normal_tree, w, drift="posterior", random_seed=3)
+    mean, covariance = by_hand(with_means(normal_tree, "posterior"), w)
     m, sd = mean.sum(axis=(1, 2)), np.sqrt(covariance.sum(axis=(1, 2)))
     for i, level in enumerate(LEVELS):
         var = optimize.brentq(
@@ -141,8 +141,8 @@ def test_posterior_of_an_elliptical_t_is_the_closed_form_draw_by_draw():
     tree = make_tree(n_assets=4, n_factors=3, draws=100, seed=5)
     tree[s.POSTERIOR][s.SIGMA][:] = 1e-13
     w = weights_of(tree, long_short=True)
-    risk = bf.decompose_risk(tree, w, paths=1, random_seed=1)
-    mean, covariance = by_hand(tree, w)
+    risk = bf.decompose_risk(tree, w, paths=1, drift="prior", random_seed=1)
+    mean, covariance = by_hand(with_means(tree, "prior"), w)
     nu = tree[s.POSTERIOR][s.FACTOR_NU].values.ravel()
     scale = np.sqrt(covariance.sum(axis=(1, 2)) / ratio(nu))
     for i, level in enumerate(LEVELS):

@@ -12,7 +12,7 @@ import bayesfactor as bf
 from bayesfactor import schema as s
 from bayesfactor.errors import CompareError, ModelError, PanelError
 from bayesfactor.forecast import predict
-from bayesfactor.laws import law_of, skewed
+from bayesfactor.laws import drifting, law_of, skewed
 from bayesfactor.laws.rows import row_log_likelihood
 from bayesfactor.risk.asymmetric import asymmetric_tails
 from bayesfactor.risk.conditional import conditional_tails
@@ -131,7 +131,7 @@ def test_tails_and_who_makes_them_are_what_simulation_says(horizon, which, skewe
     tree = {"skewed": skewed_tree, "own": own_tree, "symmetric": symmetric}[which]
     weights, d, n = np.array([0.7, -0.2, 0.3, 0.4]), 2, 400_000
     found, book = tails(tree, weights, horizon, draws=np.arange(d, d + 4))
-    law = replace(law_of(tree), floor=False)
+    law = replace(drifting(law_of(tree), tree, "zero"), floor=False)
     block = law.simulate(np.random.default_rng(5), horizon, np.full(n, d))
     m = book.moments
     f, e = block.factor_returns.sum(axis=1), block.specific_returns.sum(axis=1)

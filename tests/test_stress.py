@@ -6,7 +6,7 @@ import xarray as xr
 from garch_trees import garch_tree, log_density
 from latent_trees import latent_tree
 from scipy import stats
-from trees import make_tree, with_attrs
+from trees import make_tree, with_attrs, with_means
 
 import bayesfactor as bf
 from bayesfactor import schema as s
@@ -85,10 +85,9 @@ def test_contributions_add_up_whatever_the_law_and_the_scenario(name):
 def test_frozen_factors_lose_loadings_times_shock_less_drift(name):
     tree = TREES[name]()
     first, second = factors_of(tree)[:2]
-    found = bf.stress(
-        tree, weights_of(tree), bf.FactorShock({second: 0.05, first: -0.2}, others="frozen"), **FEW
-    )
-    exposures, drift = book(tree)
+    shock = bf.FactorShock({second: 0.05, first: -0.2}, others="frozen")
+    found = bf.stress(tree, weights_of(tree), shock, drift="prior", **FEW)
+    exposures, drift = book(with_means(tree, "prior"))
     by_draw = -(exposures[:, :2] @ [-0.2, 0.05]) - drift
     np.testing.assert_allclose(found["loss_posterior"].values.ravel(), by_draw, rtol=0, atol=1e-14)
     assert float(found["loss"][0]) == pytest.approx(by_draw.mean(), abs=1e-14)
@@ -100,7 +99,8 @@ def test_frozen_factors_lose_loadings_times_shock_less_drift(name):
 def test_the_other_factors_follow_the_conditional_t(name):
     tree = TREES[name]()
     names = factors_of(tree)
-    found = bf.stress(tree, weights_of(tree), bf.FactorShock({names[1]: 0.06}), **FEW)
+    found = bf.stress(tree, weights_of(tree), bf.FactorShock({names[1]: 0.06}), drift="posterior", **FEW)
+    tree = with_means(tree, "posterior")
     mean, scale = flat(tree, s.FACTOR_LOCATION), scale_matrix(tree)
     slope = scale[:, [0, 2], 1] / scale[:, 1, 1][:, None]
     moves = np.full(mean.shape, 0.06)
@@ -113,8 +113,8 @@ def test_the_other_factors_follow_the_conditional_t(name):
 
 def test_the_conditional_t_has_the_scale_and_tail_of_the_closed_form():
     tree = make_tree(n_factors=3, chains=1, draws=1)
-    found = predict(tree)
-    law = conditional(opened(found), np.array([0]), np.array([-0.15]))
+    law = conditional(opened(predict(tree, drift="posterior")), np.array([0]), np.array([-0.15]))
+    tree = with_means(tree, "posterior")
     f = law.simulate(block_rng(3), np.zeros(100_000, dtype=int)).factor_returns[:, 0]
     mean, scale, nu = (
         flat(tree, s.FACTOR_LOCATION)[0],
@@ -308,7 +308,8 @@ def test_the_reverse_stress_is_the_best_move_of_a_fine_grid(name):
 
 def test_of_one_draw_the_reverse_stress_is_the_closed_form():
     tree = make_tree(n_factors=3, chains=1, draws=1)
-    found = bf.stress(tree, weights_of(tree), bf.ReverseStress(0.1), **FEW).isel(scenario=0)
+    found = bf.stress(tree, weights_of(tree), bf.ReverseStress(0.1), drift="prior", **FEW).isel(scenario=0)
+    tree = with_means(tree, "prior")
     exposures, drift = (x[0] for x in book(tree))
     mean, scale = flat(tree, s.FACTOR_LOCATION)[0], scale_matrix(tree)[0]
     towards = scale @ exposures
@@ -328,7 +329,7 @@ def test_the_plausibility_of_one_factor_is_its_tail_in_the_direction_of_the_move
     found = bf.stress(
         tree, weights_of(tree), {"a": bf.FactorShock({first: -0.1}), "b": bf.FactorShock({first: 0.1})}, **FEW
     )
-    z = (np.array([[-0.1], [0.1]]) - flat(tree, s.FACTOR_LOCATION)[:, 0]) / flat(tree, s.FACTOR_SCALE)[:, 0]
+    z = np.array([[-0.1], [0.1]]) / flat(tree, s.FACTOR_SCALE)[:, 0]
     exact = stats.t.sf(np.abs(z), flat(tree, s.FACTOR_NU)).mean(axis=1)
     np.testing.assert_allclose(found["plausibility"], exact, rtol=1e-9)
 

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from garch_trees import garch_tree
 from latent_trees import latent_tree
-from trees import make_tree, replace
+from trees import make_tree, replace, with_means
 
 import bayesfactor as bf
 from bayesfactor import schema as s
@@ -71,7 +71,9 @@ def test_a_young_coin_gets_loadings_times_moves_and_specific_draws(name):
     w = weights_of(tree)
     young = list(w)[2]
     history = history_of(tree, young=[young])
-    found = bf.stress(tree, w, "covid-2020", history=history, paths=400, random_seed=1).isel(scenario=0)
+    how = {"history": history, "paths": 400, "drift": "posterior", "random_seed": 1}
+    found = bf.stress(tree, w, "covid-2020", **how).isel(scenario=0)
+    tree = with_means(tree, "posterior")
     moves = history["factor_returns"].sel(time=COVID).sum("time").values
     post = tree[s.POSTERIOR].to_dataset().sel(asset=young)
     by_draw = -w[young] * (
@@ -163,7 +165,8 @@ def test_a_large_position_declines_by_what_the_market_takes():
     np.testing.assert_allclose(found["days_to_unwind"].sel(asset=assets), days)
     assert int(found["horizon"]) == np.ceil(days.max()) == 1
     sale = bf.Liquidation(volume, participation=0.02, value=1e6)
-    found = bf.stress(tree, w, sale, **FEW).isel(scenario=0)
+    found = bf.stress(tree, w, sale, drift="posterior", **FEW).isel(scenario=0)
+    tree = with_means(tree, "posterior")
     assert int(found["horizon"]) == 5
     # The position of five days stands at 1, 4/5, 3/5, ... of itself: three days of risk and of alpha.
     post = tree[s.POSTERIOR].to_dataset().stack(sample=("chain", "draw")).transpose("sample", ...)

@@ -9,10 +9,38 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.laws import law_of, means_of
 from bayesfactor.laws.rows import own_rows
 from bayesfactor.panel import panel_digests
 
-CARD = 'name = "hierarchical-t"\ntitle = "made by hand"\nstructure = "static"\n'
+CARD = """name = "hierarchical-t"
+title = "made by hand"
+structure = "static"
+[priors.alpha]
+dist = "Normal"
+dims = ["asset"]
+transform = "per_year"
+kwargs = { mu = 0.0, sigma = 1.9 }
+[priors.factor_location]
+dist = "Normal"
+dims = ["factor"]
+transform = "per_year"
+kwargs = { mu = 0.0, sigma = 3.8 }
+"""
+
+
+def with_means(tree: xr.DataTree, drift: str) -> xr.DataTree:
+    """Return the tree with the means of a drift for `alpha` and `factor_location`: what an oracle reads."""
+    means = means_of(law_of(tree), tree, drift)
+    post = tree[s.POSTERIOR].to_dataset()
+    shape = (post.sizes[s.CHAIN], post.sizes[s.DRAW])
+    back = np.argsort(s.canonical_order(post[s.ASSET]))
+    found = {s.ALPHA: ((s.CHAIN, s.DRAW, s.ASSET), means.alpha[:, back].reshape(*shape, -1))}
+    if s.FACTOR_LOCATION in post:
+        found[s.FACTOR_LOCATION] = ((s.CHAIN, s.DRAW, s.FACTOR), means.factors.reshape(*shape, -1))
+    out = tree.copy()
+    out[s.POSTERIOR] = xr.DataTree(post.assign(found))
+    return out
 
 
 def make_tree(

@@ -76,6 +76,8 @@ def least_volatility(covariance: np.ndarray, terms: Terms) -> np.ndarray:
     unit = _unit(covariance)
     options: dict[str, Any] = {"risk_measure": RiskMeasure.STANDARD_DEVIATION, "solver_params": _TIGHT}
     if terms.rate > 0.0:
+        # The kink where nothing is traded keeps the last digit out of reach.
+        options["solver_params"] = {name: 10.0 * gap for name, gap in _TIGHT.items()}
         options["add_objective"] = lambda w: terms.rate / unit * cp.norm(w - terms.previous, 1)
     w = _weights(MeanRisk, covariance / unit**2, None, **options, **_between(terms))
     if terms.rate > 0.0:

@@ -22,15 +22,15 @@ from bayesfactor.allocate.law import AssetLaw, asset_law, pooled_returns, return
 from bayesfactor.allocate.terms import Terms, make_terms
 from bayesfactor.errors import RiskError, WeightsError, unknown_names
 from bayesfactor.forecast import Labels, Predictions, predict
+from bayesfactor.laws import checked_drift
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.risk.checks import checked_levels
 from bayesfactor.risk.labelled import fit_attrs, kept_draws, thinned_draws
 from bayesfactor.shortfall import tail_of
 
-__all__ = ["DRIFTS", "OBJECTIVES", "allocate", "expected_shortfall", "solvers"]
+__all__ = ["OBJECTIVES", "allocate", "expected_shortfall", "solvers"]
 
 OBJECTIVES: Final = ("min_es", "min_volatility", "max_diversification", "risk_budget")
-DRIFTS: Final = ("zero", "posterior")
 _PER_DRAW: Final = 2_000
 """Scenarios of one posterior draw behind its weights of least ES."""
 _OFF: Final = 1e-3
@@ -134,8 +134,8 @@ def allocate(
         Predictive returns behind ES.
     weight_draws : int
         Weights are found for so many posterior draws too, each under its own law.
-    drift : {"zero", "posterior"}
-        Expected returns: none, or those of the posterior.
+    drift : {"zero", "posterior", "prior"}
+        Expected returns, as in `bf.decompose_risk`.
     random_seed : int, Generator or SeedSequence, optional
 
     Returns
@@ -185,7 +185,7 @@ def allocate(
     s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="allocate")
     checked_levels(tree, [level])
     check_options(objective, drift, scenarios, weight_draws, budget)
-    found = predict(tree, horizon, random_seed=random_seed)
+    found = predict(tree, horizon, drift=drift, random_seed=random_seed)
     labels = found.labels
     terms = make_terms(labels.canonical, bounds, previous_weights, transaction_costs, offered=labels.assets)
     held = terms.held
@@ -195,15 +195,14 @@ def allocate(
     law = asset_law(found.moments)
     small = law.take(held)
     returns = pooled_returns(found, scenarios)
-    returns = returns - law.mean if drift == "zero" else returns
     weights, chosen = np.zeros(len(terms.low)), _with_costs(task, terms, small, returns[:, held])
     weights[held] = chosen
     if chosen is task.terms.previous:
         weights = terms.previous.copy()
     _warn_if_missed(task, small, weights[held])
-    out = _dataset(labels, law, terms, weights, returns, level, drift=drift)
+    out = _dataset(labels, law, terms, weights, returns, level)
     if weight_draws:
-        out["weights_posterior"] = _by_draw(found, task, held, len(terms.low), weight_draws, drift)
+        out["weights_posterior"] = _by_draw(found, task, held, len(terms.low), weight_draws)
     out.attrs = fit_attrs(tree, found.entropy) | {
         "objective": objective,
         "level": float(level),
@@ -239,16 +238,23 @@ def expected_shortfall(returns: np.ndarray, level: float) -> float:
 
 def check_options(objective: str, drift: str, scenarios: int, weight_draws: int, budget: Any) -> None:
     """Raise unless options are ones there are."""
-    for name, given, known in (("objective", objective, OBJECTIVES), ("drift", drift, DRIFTS)):
-        if given not in known:
-            msg = f"{name} is one of {', '.join(known)}; got {unknown_names([given], known)}."
-            raise RiskError(msg)
+    if objective not in OBJECTIVES:
+        got = unknown_names([objective], OBJECTIVES)
+        msg = f"objective is one of {', '.join(OBJECTIVES)}; got {got}."
+        raise RiskError(msg)
+    checked_drift(drift)
     for name, count, least in (("scenarios", scenarios, 100), ("weight_draws", weight_draws, 0)):
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
             msg = f"{name} is a whole number of at least {least}; got {count!r}."
             raise RiskError(msg)
     if budget is not None and objective != "risk_budget":
         msg = f'a budget goes with objective="risk_budget"; got {objective!r}. Leave one of them out.'
+        raise RiskError(msg)
+    if budget is not None and drift == "zero" and float(budget.get(s.DRIFT, 0.0)) != 0.0:
+        msg = (
+            'with drift="zero" no risk comes from drift, and the budget gives it a share. Leave it out, or '
+            'ask for drift="posterior".'
+        )
         raise RiskError(msg)
 
 
@@ -289,9 +295,7 @@ def _warn_if_missed(task: _Task, law: AssetLaw, weights: np.ndarray) -> None:
         warnings.warn(msg, UserWarning, stacklevel=3)
 
 
-def _by_draw(
-    found: Predictions, task: _Task, held: np.ndarray, n_assets: int, count: int, drift: str
-) -> xr.DataArray:
+def _by_draw(found: Predictions, task: _Task, held: np.ndarray, n_assets: int, count: int) -> xr.DataArray:
     """Return weights under the law of single draws (chain, draw, asset), as if nothing were held."""
     labels, m = found.labels, found.moments
     kept, flat = kept_draws(labels, count), thinned_draws(labels, count)
@@ -301,7 +305,6 @@ def _by_draw(
         law, returns = asset_law(m.take(np.array([d]))), None
         if task.objective == "min_es":
             returns = returns_of_draw(found, int(d), _PER_DRAW)[:, held]
-            returns = returns - law.mean[held] if drift == "zero" else returns
         out[row, held] = free.solve(law.take(held), returns)
     values = labels.to_panel_order(out, 1).reshape(len(labels.chains), len(kept), n_assets)
     coords = {s.CHAIN: labels.chains, s.DRAW: labels.draws[kept], s.ASSET: labels.assets}
@@ -315,15 +318,12 @@ def _dataset(
     w: np.ndarray,
     returns: np.ndarray,
     level: float,
-    *,
-    drift: str,
 ) -> xr.Dataset:
     """Describe weights in canonical order."""
     variance = float(w @ law.covariance @ w)
     share = w[:, None] * np.einsum("cij,j->ic", law.parts, w)
     sd = np.sqrt(np.diag(law.covariance))
     names, families = component_names(labels)
-    mean = law.mean if drift == "posterior" else np.zeros_like(w)
     turnover = terms.turnover(w)
     return xr.Dataset(
         {
@@ -331,7 +331,7 @@ def _dataset(
             "risk_share": ((s.ASSET, s.COMPONENT), labels.to_panel_order(share / share.sum(), 0)),
             "volatility": math.sqrt(variance),
             "es": expected_shortfall(returns @ w, level),
-            "expected_return": float(mean @ w),
+            "expected_return": float(law.mean @ w),
             "diversification_ratio": float(np.abs(w) @ sd) / math.sqrt(variance),
             "turnover": turnover,
             "cost": terms.rate * turnover,

@@ -34,7 +34,7 @@ class Strategy:
         As in `bf.allocate`.
     bounds : pair of float
         Lowest and highest weight.
-    drift : {"zero", "posterior"}
+    drift : {"zero", "posterior", "prior"}
         As in `bf.allocate`.
     mind_costs : bool
         Whether the cost of trading is weighed against the risk saved until the next rebalancing.

@@ -48,12 +48,17 @@ def _historical(past: np.ndarray, _: Any, realised: float, levels: np.ndarray) -
     return judge_draws(past, realised, levels)
 
 
-def _ewma_fhs(past: np.ndarray, _: Any, realised: float, levels: np.ndarray) -> Judged:
+def _filtered(past: np.ndarray) -> np.ndarray:
+    """Return past returns at today's volatility."""
     variance = np.empty(len(past) + 1)
     _ewma(past, _DECAY, variance)
     floor = 1e-12
     shocks = past / np.sqrt(np.maximum(variance[:-1], floor))
-    return judge_draws(shocks * np.sqrt(max(variance[-1], floor)), realised, levels)
+    return np.asarray(shocks * np.sqrt(max(variance[-1], floor)))
+
+
+def _ewma_fhs(past: np.ndarray, _: Any, realised: float, levels: np.ndarray) -> Judged:
+    return judge_draws(_filtered(past), realised, levels)
 
 
 def _normal(past: np.ndarray, _: Any, realised: float, levels: np.ndarray) -> Judged:
@@ -108,6 +113,25 @@ BASELINES: Final[dict[str, tuple[Callable[[np.ndarray], Any], Callable[..., Judg
 """Name to what is fitted when refitting, and what is said every day."""
 
 
+def _mean(name: str, past: np.ndarray, fitted: Any) -> float:
+    """Return the mean of the law that a baseline states."""
+    if name == "arch-t":
+        return float(fitted[0]) / 100.0
+    return float((_filtered(past) if name == "ewma-fhs" else past).mean())
+
+
+def _said(
+    name: str, past: np.ndarray, fitted: Any, realised: float, levels: np.ndarray, drift: str
+) -> Judged:
+    """Return what a baseline says, its mean taken off where no estimated one is asked for."""
+    say = BASELINES[name][1]
+    if drift == "posterior":
+        return say(past, fitted, realised, levels)
+    mean = _mean(name, past, fitted)
+    found = say(past, fitted, realised + mean, levels)
+    return Judged(found.var + mean, found.es + mean, found.pit, found.log_score, found.crps)
+
+
 def forecast_block(
     name: str,
     returns: np.ndarray,
@@ -116,6 +140,7 @@ def forecast_block(
     realised: np.ndarray,
     levels: np.ndarray,
     window: int,
+    drift: str,
 ) -> Judged:
     """Return one baseline's forecasts of the days of one block.
 
@@ -132,8 +157,11 @@ def forecast_block(
     levels : ndarray (level)
     window : int
         Days that are looked back on, at most.
+    drift : str
+        With "posterior" a baseline's law has the mean that it finds in a portfolio's past; else none, as
+        there is no prior of it.
     """
-    fit, say = BASELINES[name]
+    fit = BASELINES[name][0]
     out = Judged.nothing(*realised.shape, levels=len(levels))
     fitted: dict[int, Any] = {}
     for day in range(len(weights)):
@@ -146,5 +174,5 @@ def forecast_block(
                 continue
             if p not in fitted:
                 fitted[p] = fit(own)
-            out.put((day, p), say(own, fitted[p], float(realised[day, p]), levels))
+            out.put((day, p), _said(name, own, fitted[p], float(realised[day, p]), levels, drift))
     return out

@@ -10,7 +10,7 @@ from bayesfactor import schema as s
 from bayesfactor.backtest.judged import Judged, judge_draws, log_scores
 from bayesfactor.fit import refit
 from bayesfactor.forecast import Predictions, labels_of
-from bayesfactor.laws import law_of
+from bayesfactor.laws import law_of, means_of
 from bayesfactor.laws.blocks import block_rng
 from bayesfactor.model import FactorModel
 from bayesfactor.sampling import Geometry, SampleOptions
@@ -42,6 +42,7 @@ def model_block(
     entropy: int,
     samples: int,
     geometry: dict[str, Geometry],
+    drift: str,
 ) -> tuple[Judged, Health]:
     """Return a model's forecasts of the days of one block.
 
@@ -62,6 +63,8 @@ def model_block(
         Simulated returns a day, at least.
     geometry : dict
         What an earlier refit found out; filled if empty.
+    drift : str
+        Expected returns, those of the fit until the next.
     """
     tree = refit(model, panel.isel({s.TIME: slice(0, split)}), options, entropy, geometry)
     order = s.canonical_order(panel[s.ASSET])
@@ -72,6 +75,7 @@ def model_block(
     if s.FACTOR_WEIGHTS in seen:
         own = seen[s.FACTOR_WEIGHTS].transpose(s.TIME, s.FACTOR, s.ASSET).values[:, :, order]
     law, labels = law_of(tree), labels_of(tree)
+    means = means_of(law, tree, drift)
     none = np.zeros((0, len(order)))
     out = Judged.nothing(*realised.shape, levels=len(levels))
     for day in range(len(weights)):
@@ -80,7 +84,9 @@ def model_block(
             last = none if own is None else np.ascontiguousarray(own[at.start])
             row, factor = (np.ascontiguousarray(x[:, at], dtype="float64") for x in (rows, factors))
             law = law.advance(row, factor, last)
-        found = Predictions(law.moments(1), labels, entropy, law)
+        # Days are filtered by the law as it was fitted; what is expected next is another matter.
+        ahead = law.with_means(means.alpha, means.factors)
+        found = Predictions(ahead.moments(1), labels, entropy, ahead, drift=drift)
         out.put(day, forecast_days(found, weights[day][:, order], realised[day], levels, samples, day))
     return out, health_of(tree)
 

@@ -20,6 +20,7 @@ from bayesfactor.backtest.ledger import Ledger, empty_results, opened
 from bayesfactor.backtest.models import Health, model_block
 from bayesfactor.backtest.store import check_store, stored_seed
 from bayesfactor.errors import ModelError, RiskError, unknown_names
+from bayesfactor.laws import checked_drift
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel
@@ -49,18 +50,19 @@ class Task:
     entropy: int
     samples: int
     window: int
+    drift: str
 
 
 def run_task(task: Task, geometry: dict[str, Geometry]) -> tuple[Judged, Health | None, dict[str, Geometry]]:
     """Do one task; a function of its arguments alone, wherever it runs."""
     if task.model is None:
         returns = task.panel[s.RETURNS].transpose(s.TIME, s.ASSET).values
-        args = (returns, task.start, task.weights, task.realised, task.levels, task.window)
+        args = (returns, task.start, task.weights, task.realised, task.levels, task.window, task.drift)
         return forecast_block(task.name, *args), None, {}
     found = dict(geometry)
     judged, health = model_block(
         task.model, task.panel, task.start, task.weights, task.realised, task.levels,
-        task.options, task.entropy, task.samples, found,
+        task.options, task.entropy, task.samples, found, task.drift,
     )  # fmt: skip
     return judged, health, found
 
@@ -80,6 +82,7 @@ def backtest(
     tune: int = 300,
     chains: int = 2,
     samples: int = 20_000,
+    drift: str = "zero",
     random_seed: Seed = None,
     progressbar: bool = True,
 ) -> xr.Dataset:
@@ -118,6 +121,10 @@ def backtest(
         Of each fit.
     samples : int
         Simulated returns behind each forecast of a model, at least.
+    drift : {"zero", "posterior", "prior"}
+        Expected returns, one rule for all. "zero": none, and of baselines the mean of what they say is taken
+        off. "posterior": what each finds in the past: models as in `bf.decompose_risk`, baselines the mean
+        of their window ("arch-t" its constant). "prior": models as their card has it, baselines none.
     random_seed : int, Generator or SeedSequence, optional
     progressbar : bool
 
@@ -163,7 +170,8 @@ def backtest(
     stamps = panel[s.TIME].values
     kinds = ["baseline" if m is None else "model" for m in chosen.values()]
     empty = empty_results(stamps[first:], list(chosen), kinds, names, at, stamps[first:][starts], realised)
-    known = {"window": window, "refit_every": refit_every, "expanding": int(expanding), "samples": samples}
+    known: dict[str, Any] = {"window": window, "refit_every": refit_every, "expanding": int(expanding)}
+    known |= {"samples": samples, s.DRIFT: checked_drift(drift)}
     empty.attrs = {
         "schema_version": s.SCHEMA_VERSION,
         **known,
@@ -183,7 +191,7 @@ def backtest(
         return Task(
             name, chosen[name], part, first + a - low, weights[a:b], realised[a:b], at,
             seeded(chosen[name], options), key_of(entropy, name, refit), samples,
-            first + b if expanding else window,
+            first + b if expanding else window, drift,
         )  # fmt: skip
 
     jobs = [(name, r) for name in chosen for r in range(len(starts))]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bayesfactor.cli.commands import Fit, Horizon, Seed
+from bayesfactor.cli.commands import Drift, Fit, Horizon, Seed
 
 __all__ = ["allocate"]
 
@@ -31,7 +31,7 @@ def allocate(
         str | None, typer.Option(help="What is held now, as --weights of `risk`; the others are not held.")
     ] = None,
     cost: Annotated[float, typer.Option(help="Cost per unit traded, such as 0.001.")] = 0.0,
-    drift: Annotated[str, typer.Option(help="Expected returns: zero or posterior.")] = "zero",
+    drift: Drift = "zero",
     scenarios: Annotated[int, typer.Option(help="Predictive returns behind ES.")] = 20_000,
     weight_draws: Annotated[
         int, typer.Option(help="Posterior draws whose own weights make the intervals; 0: none.")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bayesfactor.cli.commands import Assets, Drop, Seed
+from bayesfactor.cli.commands import Assets, Drift, Drop, Seed
 
 __all__ = ["backtest"]
 
@@ -55,6 +55,7 @@ def backtest(
     tune: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = 300,
     chains: Annotated[int, typer.Option(help="Chains.")] = 2,
     samples: Annotated[int, typer.Option(help="Simulated returns behind a forecast of a model.")] = 20_000,
+    drift: Drift = "zero",
     reference: Annotated[
         str | None, typer.Option(help="Model to beat; the best baseline where not given.")
     ] = None,
@@ -106,6 +107,7 @@ def backtest(
             tune=tune,
             chains=chains,
             samples=samples,
+            drift=drift,
             random_seed=seed,
             progressbar=not quiet,
         )

@@ -67,6 +67,7 @@ Drop = Annotated[
     str | None,
     typer.Option(help="Assets to leave out, with commas; 'dead' stands for those without a return."),
 ]
+Drift = Annotated[str, typer.Option(help="Expected returns: 'zero', 'posterior' or 'prior'.")]
 Kappa = Annotated[
     str, typer.Option(help="Volatility s moves to s (1 - kappa r): a number, or BTC=1.0,ETH=1.5.")
 ]
@@ -327,6 +328,7 @@ def risk(
     compounding: Annotated[
         bool, typer.Option("--compounding", help="Hold positions over the horizon without rebalancing.")
     ] = False,
+    drift: Drift = "zero",
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Save the risk Dataset: .nc or .zarr.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write contributions by asset and component.")] = None,
@@ -355,6 +357,7 @@ def risk(
         positions=beside,
         kappa=read_kappa(kappa),
         repricing=repricing,
+        drift=drift,
         random_seed=seed,
     )
     about(tree, found)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bayesfactor.cli.commands import Fit, Horizon, Seed
+from bayesfactor.cli.commands import Drift, Fit, Horizon, Seed
 
 __all__ = ["forecast"]
 
@@ -15,6 +15,7 @@ def forecast(
     path: Fit,
     horizon: Horizon = 1,
     paths: Annotated[int, typer.Option(help="Futures per posterior draw.")] = 10,
+    drift: Drift = "zero",
     seed: Seed = None,
     out: Annotated[
         Path | None, typer.Option(help="Save the fit with its simulated future: .nc or .zarr.")
@@ -31,7 +32,7 @@ def forecast(
 
     check_output(out, TREE)
     check_output(csv, (".csv",))
-    tree = simulate(read_fit(path), horizon, paths=paths, random_seed=seed)
+    tree = simulate(read_fit(path), horizon, paths=paths, drift=drift, random_seed=seed)
     table = forecast_summary(tree, asset_returns(tree))
     if out is not None:
         save(tree, out)

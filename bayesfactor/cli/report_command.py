@@ -29,6 +29,9 @@ def report(
     horizon: Annotated[
         int | None, typer.Option(help="Periods ahead: 1 where not given, or those of --risk.")
     ] = None,
+    drift: Annotated[
+        str | None, typer.Option(help="Expected returns: zero where not given, or those of --risk.")
+    ] = None,
     value: Annotated[float | None, typer.Option(help="Portfolio value; adds money to percentages.")] = None,
     benchmark: Annotated[
         str | None, typer.Option(help="Weights of a benchmark, given as --weights; adds active risk.")
@@ -70,7 +73,13 @@ def report(
         raise BayesFactorError(msg)
     found, at = _dataset(risk), None if levels is None else read_levels(levels)
     if positions is not None:
-        asked = {"levels": at, "horizon": horizon, "value": value, "random_seed": seed}
+        asked = {
+            "levels": at,
+            "horizon": horizon,
+            "value": value,
+            "drift": drift,
+            "random_seed": seed,
+        }
         options = {k: v for k, v in asked.items() if v is not None}
         found = _with_positions(trees[0], held, positions, found, options)
     done = write(
@@ -79,6 +88,7 @@ def report(
         out,
         levels=at,
         horizon=horizon,
+        drift=drift,
         value=value,
         title=title,
         benchmark=against,

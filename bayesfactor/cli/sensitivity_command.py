@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bayesfactor.cli.commands import FillZero, Fit, Horizon, Levels, Seed, Weights
+from bayesfactor.cli.commands import Drift, FillZero, Fit, Horizon, Levels, Seed, Weights
 
 __all__ = ["sensitivity"]
 
@@ -21,6 +21,7 @@ def sensitivity(
         str | None, typer.Option(help="Variables of log_prior, with commas; those on top of the hierarchy.")
     ] = None,
     draws: Annotated[int, typer.Option(help="Posterior draws used.")] = 1000,
+    drift: Drift = "zero",
     out: Annotated[Path | None, typer.Option(help="Save the table: .csv.")] = None,
     seed: Seed = None,
 ) -> None:
@@ -42,6 +43,7 @@ def sensitivity(
         horizon=horizon,
         priors=None if priors is None else [p.strip() for p in priors.split(",")],
         draws=draws,
+        drift=drift,
         random_seed=seed,
     )
     heads = ["risk number", "mean", "sd", "prior", "likelihood", "diagnosis", "strongest prior"]

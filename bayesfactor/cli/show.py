@@ -86,6 +86,7 @@ def forecast_summary(tree: xr.DataTree, returns: xr.DataArray) -> pd.DataFrame:
     ahead = the_next(returns.sizes[s.HORIZON], year_in(data))
     rows = [(str(a), *(f"{x:.2%}" for x in r)) for a, r in zip(table.index, table.to_numpy(), strict=True)]
     show_table([s.ASSET, *columns], rows, title=f"Return over {ahead} after {last}")
+    console().print(f"Expected returns: {tree[s.PREDICTIONS].attrs[s.DRIFT]} (--drift).")
     return table
 
 

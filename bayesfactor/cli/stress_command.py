@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bayesfactor.cli.commands import FillZero, Fit, Kappa, Levels, Seed, Weights
+from bayesfactor.cli.commands import Drift, FillZero, Fit, Kappa, Levels, Seed, Weights
 from bayesfactor.errors import RiskError
 
 __all__ = ["stress"]
@@ -52,6 +52,7 @@ def stress(
     paths: Annotated[
         int | None, typer.Option(help="Futures per posterior draw; enough where not given.")
     ] = None,
+    drift: Drift = "zero",
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Save the Dataset: .nc or .zarr.")] = None,
     csv: Annotated[
@@ -93,6 +94,7 @@ def stress(
         kappa=read_kappa(kappa),
         repricing=repricing,
         paths=paths,
+        drift=drift,
         random_seed=seed,
     )
     _show(found)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayesfactor.cli.commands import FillZero, Fit, Horizon, Levels, Seed, Weights
+from bayesfactor.cli.commands import Drift, FillZero, Fit, Horizon, Levels, Seed, Weights
 
 __all__ = ["trades"]
 
@@ -19,6 +19,7 @@ def trades(
     levels: Levels = "0.95,0.99",
     horizon: Horizon = 1,
     value: Annotated[float, typer.Option(help="Portfolio value; 1 gives percentages.")] = 1.0,
+    drift: Drift = "zero",
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="Save the Dataset: .nc or .zarr.")] = None,
 ) -> None:
@@ -40,6 +41,7 @@ def trades(
         levels=read_levels(levels),
         horizon=horizon,
         value=value,
+        drift=drift,
         random_seed=seed,
     )
     _show(found)

@@ -11,12 +11,27 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws.contract import ChainedLaw, Law, Moments, Scenarios
+from bayesfactor.laws.drift import DRIFTS, Means, checked_drift, drifting, means_of
 from bayesfactor.laws.garch import GarchLaw
 from bayesfactor.laws.lowrank import LowRankLaw
 from bayesfactor.laws.scores import ScoresLaw
 from bayesfactor.laws.static import StaticLaw
 
-__all__ = ["LAWS", "ChainedLaw", "Law", "Moments", "Scenarios", "follows_days", "law_class", "law_of"]
+__all__ = [
+    "DRIFTS",
+    "LAWS",
+    "ChainedLaw",
+    "Law",
+    "Means",
+    "Moments",
+    "Scenarios",
+    "checked_drift",
+    "drifting",
+    "follows_days",
+    "law_class",
+    "law_of",
+    "means_of",
+]
 
 LAWS: Final[dict[str, type[Law]]] = {
     "static": StaticLaw,

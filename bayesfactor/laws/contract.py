@@ -140,6 +140,21 @@ class Law(Protocol):
         """Number of posterior draws."""
         ...
 
+    @property
+    def returns(self) -> np.ndarray:
+        """Rows of assets (asset, time), NaN where there is no return."""
+        ...
+
+    @property
+    def factors(self) -> np.ndarray:
+        """Rows of observed factors (factor, time)."""
+        ...
+
+    @property
+    def loadings(self) -> np.ndarray:
+        """Loadings on observed factors (draw, asset, factor)."""
+        ...
+
     def row_log_likelihood(self) -> np.ndarray:
         """Return (draw, time)."""
         ...
@@ -179,6 +194,17 @@ class Law(Protocol):
         """Return the law some days later, given their rows and the last own weights W.
 
         Its rows are those days'.
+        """
+        ...
+
+    def with_means(self, alpha: np.ndarray, factors: np.ndarray) -> Self:
+        """Return the law of the periods ahead with other expected returns.
+
+        Parameters
+        ----------
+        alpha : ndarray (draw, asset)
+        factors : ndarray (draw, factor)
+            Of the observed factors; latent ones have none.
         """
         ...
 

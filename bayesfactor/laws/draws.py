@@ -209,6 +209,10 @@ class Common:
         """Return the law after some more days: no day changes it, own weights W apart."""
         return replace(self, returns=returns, factors=factors, own_weights=weights)
 
+    def with_means(self, alpha: np.ndarray, factors: np.ndarray) -> Self:
+        """Return the law of the periods ahead with these expected returns, see `Law`."""
+        return replace(self, alpha=alpha, factor_location=factors)
+
     def state_variables(self) -> dict[str, tuple[str, np.ndarray]]:
         """Return where each draw stands after the last day: nowhere in particular."""
         return {}

@@ -185,6 +185,11 @@ class GarchLaw:
         """Number of posterior draws."""
         return self.assets.location.shape[0]
 
+    @property
+    def loadings(self) -> np.ndarray:
+        """Loadings on the factors (draw, asset, factor)."""
+        return self.assets.response
+
     @cached_property
     def _filtered(self) -> tuple[tuple[State, State], np.ndarray]:
         """Where everything stands after the last day, and log densities of the days (draw, time)."""
@@ -223,6 +228,12 @@ class GarchLaw:
         return replace(
             self, returns=returns, factors=factors, own_weights=weights, now=now, passed=cells[:, 0]
         )
+
+    def with_means(self, alpha: np.ndarray, factors: np.ndarray) -> "GarchLaw":
+        """Return the law of the periods ahead with these expected returns, see `Law`; variances stay."""
+        location = factors - np.einsum("dkl,dl->dk", self.shocks.response, factors)
+        series = replace(self.assets, location=alpha), replace(self.shocks, location=location)
+        return replace(self, assets=series[0], shocks=series[1], now=self.state)
 
     def state_variables(self) -> dict[str, tuple[str, np.ndarray]]:
         """Return variances of the next day: name to (dim, values (draw, dim)), assets in canonical order."""

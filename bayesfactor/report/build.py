@@ -12,6 +12,7 @@ from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import SchemaError
 from bayesfactor.forecast import Predictions, predict
 from bayesfactor.keep import write_page
+from bayesfactor.laws import checked_drift
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.report import inputs, render
 from bayesfactor.report.content import Document
@@ -35,6 +36,7 @@ class _Asked:
     weights: Any
     levels: Sequence[float] | None
     horizon: int | None
+    drift: str | None
     entropy: int
     allow_unconverged: bool
 
@@ -46,6 +48,7 @@ def report(
     *,
     levels: Sequence[float] | None = None,
     horizon: int | None = None,
+    drift: str | None = None,
     value: float | None = None,
     title: str | None = None,
     benchmark: Any = None,
@@ -82,6 +85,8 @@ def report(
         highest.
     horizon : int, optional
         Periods ahead, as in `risk` or 1.
+    drift : {"zero", "posterior", "prior"}, optional
+        Expected returns, as in `risk` or "zero"; see `bf.decompose_risk`.
     value : float, optional
         Portfolio value; where given, risk is shown in money as well.
     title : str, optional
@@ -135,7 +140,8 @@ def report(
     path = inputs.checked_path(path, markdown=True)
     folder = None if export is None else inputs.checked_folder(export)
     inputs.check_value(value)
-    asked = _Asked(weights, levels, horizon, root_entropy(random_seed), allow_unconverged)
+    drift = None if drift is None else checked_drift(drift)
+    asked = _Asked(weights, levels, horizon, drift, root_entropy(random_seed), allow_unconverged)
     if isinstance(tree, Mapping) and not isinstance(tree, xr.DataTree):
         _refuse_for_many(benchmark=benchmark, stress=stress, sensitivity=sensitivity)
         subjects = _subjects(tree, risk, diagnosis, asked)
@@ -161,7 +167,7 @@ def _single(
     if risk is not None:
         inputs.check_risk(risk, tree)
         inputs.check_weights(asked.weights, risk)
-        inputs.check_asked(risk, tree, asked.levels, asked.horizon)
+        inputs.check_asked(risk, tree, asked.levels, asked.horizon, asked.drift)
     scenarios = None if stress is None else check_stress(stress, tree)
     if sensitivity is not None:
         sensitivity_section(sensitivity)
@@ -189,7 +195,8 @@ def _subject(tree: xr.DataTree, asked: _Asked, risk: Any, diagnosis: Any, name: 
     if risk is None:
         levels = _LEVELS if asked.levels is None else asked.levels
         horizon = 1 if asked.horizon is None else asked.horizon
-        risk = decompose_risk(tree, asked.weights, levels=levels, horizon=horizon, random_seed=asked.entropy)
+        ahead: dict[str, Any] = {"horizon": horizon, "drift": asked.drift or "zero"}
+        risk = decompose_risk(tree, asked.weights, levels=levels, random_seed=asked.entropy, **ahead)
     fractions = (risk / float(risk.attrs.get("value", 1.0))).assign_attrs(risk.attrs)
     return Subject(tree, _predictions(tree, risk), fractions, diagnosis)
 
@@ -197,7 +204,8 @@ def _subject(tree: xr.DataTree, asked: _Asked, risk: Any, diagnosis: Any, name: 
 def _predictions(tree: xr.DataTree, risk: xr.Dataset) -> Predictions:
     """Return the law whose scenarios are those of the risk."""
     seed = int(risk.attrs.get("random_seed", 0))
-    return predict(tree, int(risk.attrs.get("horizon", 1)), random_seed=seed)
+    horizon, drift = int(risk.attrs.get("horizon", 1)), str(risk.attrs[s.DRIFT])
+    return predict(tree, horizon, drift=drift, random_seed=seed)
 
 
 def _subjects(
@@ -217,7 +225,7 @@ def _subjects(
         if name in risk:
             inputs.check_risk(risk[name], tree)
             inputs.check_weights(asked.weights, risk[name])
-            inputs.check_asked(risk[name], tree, asked.levels, asked.horizon)
+            inputs.check_asked(risk[name], tree, asked.levels, asked.horizon, asked.drift)
     return {
         str(name): _subject(tree, asked, risk.get(name), diagnosis.get(name), str(name))
         for name, tree in trees.items()

@@ -103,6 +103,12 @@ def check_risk(risk: Any, tree: xr.DataTree) -> None:
     if not isinstance(risk, xr.Dataset) or "es_contribution_posterior" not in risk:
         msg = f"risk is the Dataset that bf.decompose_risk returns; got {type(risk).__name__}."
         raise SchemaError(msg)
+    if s.DRIFT not in risk.attrs:
+        msg = (
+            "risk does not say which expected returns it has: it is of a version whose default was another. "
+            "Call bf.decompose_risk on this tree again."
+        )
+        raise RiskError(msg)
     other = [d for d in DIGESTS if d in risk.attrs and risk.attrs[d] != tree.attrs.get(d)]
     if other or not np.array_equal(risk[s.ASSET].values, tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values):
         what = ", ".join(other) or "the assets"
@@ -111,7 +117,14 @@ def check_risk(risk: Any, tree: xr.DataTree) -> None:
 
 
 def check_same_weights(stress: xr.Dataset, risk: xr.Dataset) -> None:
-    """Refuse scenarios of another portfolio."""
+    """Refuse scenarios of another portfolio, or with other expected returns."""
+    means = [str(x.attrs.get(s.DRIFT, "not recorded")) for x in (stress, risk)]
+    if means[0] != means[1]:
+        msg = (
+            f"stress has the expected returns drift={means[0]!r}, and risk drift={means[1]!r}. Call both "
+            "with one."
+        )
+        raise RiskError(msg)
     if "weight" not in stress.coords:
         return
     if not _alike(stress["weight"].values, risk["weight"].values):
@@ -140,12 +153,20 @@ def check_weights(weights: Any, risk: xr.Dataset) -> None:
 
 
 def check_asked(
-    risk: xr.Dataset, tree: xr.DataTree, levels: Sequence[float] | None, horizon: int | None
+    risk: xr.Dataset,
+    tree: xr.DataTree,
+    levels: Sequence[float] | None,
+    horizon: int | None,
+    drift: str | None,
 ) -> None:
-    """Refuse levels or a horizon that are not those of the risk given beside them."""
-    own = {"levels": sorted(risk[s.LEVEL].values.tolist()), "horizon": int(risk.attrs["horizon"])}
+    """Refuse levels, a horizon or a drift that are not those of the risk given beside them."""
+    own: dict[str, Any] = {
+        "levels": sorted(risk[s.LEVEL].values.tolist()),
+        "horizon": int(risk.attrs["horizon"]),
+    }
+    own[s.DRIFT] = str(risk.attrs[s.DRIFT])
     at = None if levels is None else sorted(checked_levels(tree, levels).tolist())
-    asked = {"levels": at, "horizon": horizon}
+    asked: dict[str, Any] = {"levels": at, "horizon": horizon, s.DRIFT: drift}
     for name, wanted in asked.items():
         if wanted is not None and wanted != own[name]:
             msg = f"risk has {name} {own[name]}, and {name}={wanted} is asked for. Leave one of them out."

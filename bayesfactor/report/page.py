@@ -118,12 +118,13 @@ def script(
     levels = ", ".join(f"{float(v):g}" for v in risk[s.LEVEL].values)
     money = f", value={value!r}" if value is not None else ""
     horizon = int(risk.attrs.get("horizon", 1))
-    asked = f"levels=({levels},), horizon={horizon}{money}, random_seed={entropy}"
+    drift = str(risk.attrs[s.DRIFT])
+    asked = f"levels=({levels},), horizon={horizon}, drift={drift!r}{money}, random_seed={entropy}"
     if "positions" in risk.attrs:
         worth = float(risk.attrs.get("value", 1.0))
         asked = (
             f"random_seed={entropy}, risk=bf.decompose_risk(\n    tree, weights, positions=positions, "
-            f"levels=({levels},), horizon={horizon}, value={worth!r}, "
+            f"levels=({levels},), horizon={horizon}, drift={drift!r}, value={worth!r}, "
             f"repricing={risk.attrs.get('repricing', 'taylor')!r}, "
             f"random_seed={risk.attrs.get('random_seed', entropy)}\n)"
         )

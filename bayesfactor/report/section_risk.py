@@ -29,8 +29,8 @@ __all__ = [
 _EXACT: Final = ("", "exact")
 _DRIFT: Final = {
     "zero": "taken as zero: losses are measured from no move",
-    "posterior": "that of the posterior, alpha and factor means included",
-    "prior": "that of the prior",
+    "posterior": "means given the data and the prior, with what is not known of them",
+    "prior": "that of the prior alone: mostly not known",
 }
 
 

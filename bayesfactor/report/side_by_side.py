@@ -143,6 +143,7 @@ _QUESTION: Final[dict[str, Callable[[xr.Dataset], object]]] = {
     ),
     "the levels": lambda r: r[s.LEVEL].values,
     "the horizons": lambda r: int(r.attrs.get("horizon", 1)),
+    "the expected returns (drift)": lambda r: str(r.attrs[s.DRIFT]),
 }
 
 

@@ -24,6 +24,7 @@ def risk_by_draw(
     levels: Sequence[float] = (0.95, 0.99),
     horizon: int = 1,
     draws: int = 400,
+    drift: str = "zero",
     random_seed: Seed = None,
 ) -> xr.Dataset:
     """Return `volatility`, `var`, `es` and contributions to `es` given each of some evenly spaced draws.
@@ -37,7 +38,7 @@ def risk_by_draw(
         component)` over all assets; fractions of value, losses positive.
     """
     wanted = checked_levels(tree, levels)
-    found = predict(tree, horizon, random_seed=random_seed)
+    found = predict(tree, horizon, drift=drift, random_seed=random_seed)
     labels = found.labels
     kept, some = kept_draws(labels, draws), thinned_draws(labels, draws)
     book = Book(found.moments.take(some), labels.to_canonical(weights_for(weights, labels.assets)))

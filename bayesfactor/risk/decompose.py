@@ -46,19 +46,21 @@ def decompose_risk(
     kappa: Any = 0.0,
     repricing: str = "taylor",
     paths: int | None = None,
+    drift: str = "zero",
     random_seed: Seed = None,
 ) -> xr.Dataset:
     """Decompose the risk of a portfolio over the next periods.
 
     The loss is L = -sum_h w'r_h (constant exposures, arithmetic), so VaR and ES are positive for
     losses. x[asset, component] is the part of the loss from one asset through one component:
-    each factor, `specific`, and `drift` (alpha); the sum of x is L, exactly.
+    each factor, `specific`, and `drift` (alpha); the sum of x is L, exactly. Expected returns are zero
+    unless asked for.
 
     Parameters
     ----------
     tree : DataTree
-        From `bf.fit`. If it holds `predictions` of this horizon (`bf.forecast`), those paths are
-        used; otherwise paths are streamed.
+        From `bf.fit`. If it holds `predictions` of this horizon and drift (`bf.forecast`), those paths
+        are used; otherwise paths are streamed.
     weights : mapping, Series or DataArray (asset)
         Fractions of the portfolio's value for every asset of the model; shorts and leverage
         are allowed. None, or all zero, where there are positions alone.
@@ -83,6 +85,10 @@ def decompose_risk(
     paths : int, optional
         Futures per posterior draw. Where not given, as many as bring the Monte-Carlo error of
         every ES under 1 %, or to what so few draws can tell (at most four million scenarios).
+    drift : {"zero", "posterior", "prior"}
+        Expected returns of the law ahead. "zero": every coin and factor is expected to return nothing, and
+        the component `drift` is 0. "posterior": means given the data and the card's prior, with what is
+        not known of them. "prior": means as the card has them before any return.
     random_seed : int, Generator or SeedSequence, optional
 
     Returns
@@ -104,8 +110,9 @@ def decompose_risk(
     WeightsError
         If weights miss, exceed or misname the assets, or are not finite, or are all zero.
     RiskError
-        If returns are logarithmic, or a level, horizon or value is out of range; if positions come without
-        value, with compounding or in unknown assets, or an option that is not repriced in full expires.
+        If returns are logarithmic, or a level, horizon, value or drift is out of range; if positions come
+        without value, with compounding or in unknown assets, or an option that is not repriced in full
+        expires.
     NumericalError
         If a risk number is infinite (nu <= 2 for volatility, nu <= 1 for ES).
 
@@ -145,7 +152,7 @@ def decompose_risk(
         )
         raise RiskError(msg)
     value = 1.0 if value is None else float(value)
-    found = predict(tree, horizon, random_seed=random_seed)
+    found = predict(tree, horizon, drift=drift, random_seed=random_seed)
     labels = found.labels
     w = _weights(weights, labels, positions)
     book: Book = (BuyAndHold if compounding else Book)(found.moments, labels.to_canonical(w))
@@ -169,7 +176,7 @@ def decompose_risk(
     if not compounding:
         given, verdict = _tails_given_draws(thin, wanted, found, some)
         out = out.assign(_tail_posteriors(labels, given))
-    out = out * value
+    out = out * value + 0.0  # a drift of nothing loses 0 and not -0
     out = out.assign_coords(weight=(s.ASSET, w))
     out.attrs = _attrs(tree, found, pooled, book, value)
     out.attrs["tail_posteriors"] = "none with compounding" if compounding else verdict or "exact"

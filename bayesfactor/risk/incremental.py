@@ -34,6 +34,7 @@ def incremental_risk(
     horizon: int = 1,
     value: float = 1.0,
     paths: int | None = None,
+    drift: str = "zero",
     random_seed: Seed = None,
 ) -> xr.Dataset:
     """Measure what each proposed trade does to volatility, VaR and ES of a portfolio.
@@ -59,6 +60,8 @@ def incremental_risk(
     paths : int, optional
         Futures per posterior draw, the same for all trades. Where not given, as many as bring the Monte-Carlo
         error of every ES under 1 %, or to what so few draws can tell, within bounds of memory.
+    drift : {"zero", "posterior", "prior"}
+        Expected returns, as in `bf.decompose_risk`.
     random_seed : int, Generator or SeedSequence, optional
 
     Returns
@@ -101,7 +104,7 @@ def incremental_risk(
     s.check_tree(tree, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="incremental_risk")
     wanted = checked_levels(tree, levels)
     checked_value(value)
-    found = predict(tree, horizon, random_seed=random_seed)
+    found = predict(tree, horizon, drift=drift, random_seed=random_seed)
     labels = found.labels
     before = weights_for(weights, labels.assets, allow_zero=True)
     names, change = trades_for(trades, labels.assets)

@@ -75,4 +75,5 @@ def value_attrs(value: float) -> dict[str, Any]:
 def common_attrs(tree: xr.DataTree, found: Predictions, value: float) -> dict[str, Any]:
     """Return attributes of the fit, and of what was asked for."""
     attrs = fit_attrs(tree, found.entropy) | value_attrs(value)
-    return attrs | {"horizon": int(found.moments.horizon), "chained": int(found.moments.chained)}
+    law = {"chained": int(found.moments.chained), s.DRIFT: found.drift}
+    return attrs | law | {"horizon": int(found.moments.horizon)}

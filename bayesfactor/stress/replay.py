@@ -9,6 +9,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError, unknown_names
 from bayesfactor.forecast import Labels, Predictions
+from bayesfactor.laws import law_of
 from bayesfactor.laws.whole import whole_fit
 from bayesfactor.panel import check_panel
 from bayesfactor.periods import between, stamp_text
@@ -105,14 +106,17 @@ def latent_scores(
 ) -> np.ndarray | None:
     """Return latent factors of the days given their returns (draw, period, latent), None where unknown.
 
+    By the law of the fit, whatever returns are expected ahead.
+
     Drawn given the returns of the episode; where the law samples latent factors with the fit, those of the
     days, if they are among the days of the fit.
     """
-    if found.law is None:
+    if s.POSTERIOR not in tree.children:
         return None
+    law = law_of(tree)
     observed = found.labels.families != s.LATENT
     weights = found.moments.own_weights
-    moved = found.law.advance(
+    moved = law.advance(
         np.ascontiguousarray(days.rows.T), np.ascontiguousarray(days.moves.T[: observed.sum()]), weights
     )
     scores = moved.scores(rng)
@@ -120,4 +124,4 @@ def latent_scores(
         return scores
     fitted = pd.DatetimeIndex(tree[s.OBSERVED_DATA].to_dataset().indexes[s.TIME])
     at = fitted.get_indexer(days.stamps)
-    return found.law.scores(rng)[:, at] if (at >= 0).all() else None
+    return law.scores(rng)[:, at] if (at >= 0).all() else None

@@ -12,7 +12,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
 from bayesfactor.forecast import Labels, Predictions, predict
-from bayesfactor.laws import Moments
+from bayesfactor.laws import Moments, checked_drift
 from bayesfactor.laws.blocks import Seed, root_entropy, thinned
 from bayesfactor.periods import days_in_period, year_in
 from bayesfactor.positions import Positions
@@ -58,6 +58,7 @@ def stress(
     kappa: Any = 0.0,
     repricing: str = "full",
     paths: int | None = None,
+    drift: str = "zero",
     random_seed: Seed = None,
 ) -> xr.Dataset:
     """Say what a portfolio loses in scenarios, where the loss comes from, and how sure that is.
@@ -91,6 +92,8 @@ def stress(
     paths : int, optional
         Futures per posterior draw behind `var` and `es`. Where not given, as many as bring the Monte-Carlo
         error of every ES under 1 % (at most 200 000 scenarios).
+    drift : {"zero", "posterior", "prior"}
+        Expected returns of what a scenario leaves open, as in `bf.decompose_risk`.
     random_seed : int, Generator or SeedSequence, optional
 
     Returns
@@ -143,7 +146,7 @@ def stress(
     wanted = _check(tree, levels, value, paths)
     asked = read_scenarios(scenarios)
     entropy = root_entropy(random_seed)
-    ahead = _ahead(tree, entropy)
+    ahead = _ahead(tree, checked_drift(drift), entropy)
     near = ahead(1 if s.POSTERIOR in tree.children else int(tree[s.PREDICTIONS].sizes[s.HORIZON]))
     labels = near.labels
     if weights is None and positions is not None:
@@ -163,7 +166,7 @@ def stress(
     if positions is not None:
         _refuse_other_losses(asked, found)
     out = _dataset(labels, list(asked), [x.kind for x in asked.values()], wanted, found)
-    out = out.assign({name: out[name] * value for name in _MONEY})
+    out = out.assign({name: out[name] * value + 0.0 for name in _MONEY})
     out = out.assign_coords(weight=(s.ASSET, w))
     if positions is not None:
         out = out.assign_coords(delta_weight=(s.ASSET, labels.to_panel_order(ask.weights, 0)))
@@ -172,6 +175,7 @@ def stress(
         | value_attrs(value)
         | {
             "kind_of_data": "stress",
+            s.DRIFT: drift,
             "floored_share": max(t.floored_share for _, _, t in found),
         }
     )
@@ -187,7 +191,7 @@ def _one(
     return case, holding, tails(holding, levels, ask.labels, paths=paths)
 
 
-def _ahead(tree: xr.DataTree, entropy: int) -> Callable[[int], Predictions]:
+def _ahead(tree: xr.DataTree, drift: str, entropy: int) -> Callable[[int], Predictions]:
     """Return what predicts each horizon, reading the law off the tree once."""
     known: dict[int, Predictions] = {}
     stored = tree[s.PREDICTIONS].sizes[s.HORIZON] if s.PREDICTIONS in tree.children else 0
@@ -203,7 +207,7 @@ def _ahead(tree: xr.DataTree, entropy: int) -> Callable[[int], Predictions]:
             raise RiskError(msg)
         fresh = next((f for f in known.values() if f.law is not None), None)
         if horizon == stored or fresh is None or fresh.law is None:
-            known[horizon] = predict(tree, horizon, random_seed=entropy)
+            known[horizon] = predict(tree, horizon, drift=drift, random_seed=entropy)
         else:
             known[horizon] = replace(fresh, moments=fresh.law.moments(horizon))
         return known[horizon]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.laws.yearly import per_period
 from bayesfactor.structures.supports import ABOVE_TWO, SHAPE, Slot
 from bayesfactor.structures.units import Units, to_original, units_of
 
@@ -54,20 +55,25 @@ class Structure:
     def build(self, panel: xr.Dataset, priors: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
         """Return the `pm.Model` of returns given factors."""
         module = import_module(f"bayesfactor.structures.{self.module}")
-        return module.build(panel, priors, {**self.options, **options})
+        return module.build(panel, _per_period(priors, panel), {**self.options, **options})
 
     def build_factor_law(
         self, panel: xr.Dataset, priors: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Any:
         """Return the `pm.Model` of the factors' own law."""
         module = import_module(f"bayesfactor.structures.{self.factor_law}")
-        return module.build_factor_law(panel, priors, {**self.options, **options})
+        return module.build_factor_law(panel, _per_period(priors, panel), {**self.options, **options})
 
     def constants(self, panel: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return what else of a panel its law is conditioned on, in original units, as variables."""
         module = import_module(f"bayesfactor.structures.{self.module}")
         found = getattr(module, "constants", None)
         return found(panel, {**self.options, **options}) if found else {}
+
+
+def _per_period(priors: Mapping[str, Any], panel: xr.Dataset) -> dict[str, Any]:
+    """Return priors as graphs take them: those of means that are per year, per period of this panel."""
+    return per_period(priors, float(panel.attrs["periods_per_year"]))
 
 
 _FACTOR_LAW: Final = (s.FACTOR_LOCATION, s.FACTOR_SCALE, s.FACTOR_CORRELATION)

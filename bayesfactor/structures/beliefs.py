@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesfactor import schema as s
 from bayesfactor.errors import CardError, unknown_names
+from bayesfactor.laws.yearly import PER_YEAR, per_period
 from bayesfactor.limits import check_number, said
 from bayesfactor.structures.supports import CORRELATION, LAWS, SHAPE, SLOTS, TRANSFORMS, Law, Range, Slot
 
@@ -61,6 +62,7 @@ def checked_priors(card: str, priors: Any, slots: Mapping[str, Slot]) -> dict[st
     for slot in [x for x in found if f"group_{x}" in found]:
         _centred(f"card {card!r}: the prior of {slot!r}", found[slot], SLOTS[slot].dims, f"group_{slot}")
     _one_scale(card, found)
+    per_period(found, 1.0)  # raises what cannot be turned into a prior of a period
     return found
 
 
@@ -87,6 +89,9 @@ def _prior(where: str, spec: Any, dims: tuple[str, ...], *, depth: int, located:
     if transform is not None and (not isinstance(transform, str) or transform not in TRANSFORMS):
         got = unknown_names([transform], TRANSFORMS) if isinstance(transform, str) else said(transform)
         msg = f"{where}: transform is one of {', '.join(TRANSFORMS)}; got {got}."
+        raise CardError(msg)
+    if transform == PER_YEAR and depth > 1:
+        msg = f'{where}: transform = "{PER_YEAR}" stands on the slot of a mean, not on a hyperprior. Move it.'
         raise CardError(msg)
     turn = TRANSFORMS[transform] if transform else float
     _centered(where, spec, law, plain, located=located)
@@ -222,7 +227,8 @@ def _correlation(where: str, spec: Any) -> dict[str, Any]:
 
 def _centred(where: str, spec: Mapping[str, Any], dims: tuple[str, ...], group: str) -> None:
     """Check a slot that is centred on its group's value, which stands for its mu."""
-    plain = spec["dist"] == "Normal" and "mu" not in spec.get("kwargs", {}) and "transform" not in spec
+    turned = spec.get("transform") not in (None, PER_YEAR)
+    plain = spec["dist"] == "Normal" and "mu" not in spec.get("kwargs", {}) and not turned
     if not plain or tuple(spec.get("dims", ())) != dims:
         msg = (
             f"{where} is centred on slot {group!r}, so it is a Normal with dims {list(dims)} and without mu; "

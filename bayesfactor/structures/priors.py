@@ -16,6 +16,7 @@ import pytensor.tensor as pt
 from pymc_extras.prior import Prior, register_tensor_transform
 
 from bayesfactor.errors import CardError
+from bayesfactor.laws.yearly import PER_YEAR
 from bayesfactor.likelihoods.regularised import RegularisedNormal
 
 __all__ = ["PriorSet", "parse_prior"]
@@ -34,7 +35,13 @@ def _either_sign(x: Any) -> Any:
     return 2.0 * x - 1.0
 
 
-_TRANSFORMS = {"above_two": _above_two, "either_sign": _either_sign}
+def _per_year(_: Any) -> Any:
+    """Refuse: where this belongs, the prior was scaled before the graph is built (`laws.yearly`)."""
+    msg = f'transform = "{PER_YEAR}" stands on the slot of a mean and not on a hyperprior. Move it there.'
+    raise CardError(msg)
+
+
+_TRANSFORMS = {"above_two": _above_two, "either_sign": _either_sign, PER_YEAR: _per_year}
 for _name, _transform in _TRANSFORMS.items():
     register_tensor_transform(_name, _transform)
 

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Final
 
 from bayesfactor import schema as s
+from bayesfactor.laws.yearly import PER_YEAR
 
 __all__ = ["ABOVE_TWO", "CORRELATION", "LAWS", "SHAPE", "SLOTS", "TRANSFORMS", "Law", "Range", "Slot"]
 
@@ -143,6 +144,7 @@ TRANSFORMS: Final[dict[str, Callable[[float], float]]] = {
     "either_sign": lambda x: 2.0 * x - 1.0,
     "exp": lambda x: math.exp(min(x, 700.0)) if x < _INF else _INF,
     "sigmoid": _logistic,
+    PER_YEAR: float,
 }
 """What a prior may be turned by, on numbers; all grow with their argument."""
 
