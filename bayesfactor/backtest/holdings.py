@@ -47,6 +47,7 @@ def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[li
     else:
         names, fixed = _table(portfolios, assets)
         raw = np.broadcast_to(fixed, (len(days), *fixed.shape))
+    raw = np.ascontiguousarray(raw)  # sums are rounded alike in whatever order weights lay
     if not np.isfinite(raw).all():
         msg = "weights are finite numbers; got NaN or infinite ones. Give 0 to what is not held."
         raise WeightsError(msg)
@@ -81,8 +82,8 @@ def _table(table: object, assets: np.ndarray) -> tuple[list[str], np.ndarray]:
     found = None if isinstance(table, xr.DataArray | xr.Dataset) else portfolios_of(table, assets.tolist())
     if found is None:
         msg = (
-            "portfolios is a table (portfolio x asset), a DataArray (time, portfolio, asset) or a "
-            f"callable that returns such a table; got {type(table).__name__}."
+            "portfolios is a DataFrame (portfolio x asset) or another table, a DataArray (time, portfolio, "
+            f"asset) or a callable that returns such a table; got {type(table).__name__}."
         )
         raise WeightsError(msg)
     table = found

@@ -20,12 +20,13 @@ from bayesfactor.panel.construct import Groups, Table, returns_of
 from bayesfactor.panel.forms import CAPS, PRICES, VOLUME, Form
 from bayesfactor.panel.labels import groups_of
 from bayesfactor.panel.tables import to_wide, window
-from bayesfactor.panel.words import few
+from bayesfactor.panel.words import columns_with_dates, few
 from bayesfactor.periods import between
 
 __all__ = ["build_factors"]
 
 _WHOLE = 0.9
+_JUMP = 10.0
 
 
 def build_factors(
@@ -185,7 +186,32 @@ def _beside(table: Table | None, form: Form, prices: pd.DataFrame) -> pd.DataFra
             f"{form.what} is zero or above; negative: {few(wide.columns[negative])}. Mend or empty the cells."
         )
         raise PanelError(msg)
-    return wide.reindex(index=prices.index, columns=prices.columns)
+    beside = wide.reindex(index=prices.index, columns=prices.columns)
+    if form is CAPS:
+        _check_caps(beside, prices)
+    return beside
+
+
+def _check_caps(caps: pd.DataFrame, prices: pd.DataFrame) -> None:
+    """Refuse capitalisations that stand still, and name jumps that the price does not make."""
+    many = caps.count() > 2
+    still = many & (caps.max() == caps.min())
+    if many.any() and still[many].all():
+        msg = (
+            "market_cap moves with the price; that of every coin is the same on all dates, as a "
+            "snapshot's is. Give its "
+            "history, or leave it out."
+        )
+        raise PanelError(msg)
+    supply = (caps / prices).where(caps > 0.0).map(np.log).diff().abs()
+    jumps = supply >= np.log(_JUMP)
+    if jumps.any(axis=None):
+        warnings.warn(
+            f"market_cap changes tenfold where the price does not: {columns_with_dates(jumps)}. "
+            "The unit may have changed "
+            "(millions, thousands): mend it.",
+            stacklevel=4,
+        )
 
 
 def _warn_of_no_size(size: np.ndarray, prices: pd.DataFrame) -> None:

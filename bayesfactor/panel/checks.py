@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayesfactor.errors import PanelError
+from bayesfactor.panel.units import check_jumps, check_unit_of_returns
 from bayesfactor.panel.words import columns_with_dates, few, stamps_text
 from bayesfactor.periods import DAYS_PER_YEAR
 
@@ -21,11 +22,10 @@ __all__ = [
 
 MIN_PERIODS = 3
 """Fewer returns than this say nothing about a spread."""
+SIGNED = 0.2
+"""With more than this share of negative numbers a table holds returns, not prices."""
 ROUNDING = 1e-12
 """Returns closer to each other than this are the same number."""
-PER_CENT = 1.0
-"""A median absolute return above this (100 % a day; less of shorter periods, by the root of time) is a unit
-error."""
 
 
 def check_arguments(kind: str, periods_per_year: float | None) -> None:
@@ -56,6 +56,8 @@ def check_prices(prices: pd.DataFrame) -> None:
             f"prices are above zero; zero or negative: {columns_with_dates(low)}. "
             "Leave the cell empty if there was no trade; end the asset's prices where it died."
         )
+        if float((prices < 0).to_numpy().mean()) > SIGNED:
+            msg += " Returns go to bf.panel_from_returns (--returns on the command line)."
         raise PanelError(msg)
 
 
@@ -68,15 +70,7 @@ def check_returns(
         named = columns_with_dates(infinite)
         msg = f"returns are finite or NaN; infinite: {named}. Mend or empty those {source}."
         raise PanelError(msg)
-    values = returns.to_numpy()
-    values = values[~np.isnan(values)]
-    typical = float(np.median(np.abs(values))) if values.size else 0.0
-    if typical > PER_CENT * min(1.0, math.sqrt(DAYS_PER_YEAR / periods_per_year)):
-        msg = (
-            f"returns are fractions per period (0.01 is one per cent); the median absolute return is "
-            f"{typical:.3g}, which looks like per cent. Divide by 100."
-        )
-        raise PanelError(msg)
+    check_unit_of_returns(returns, source, periods_per_year)
     lost = returns <= -1
     if kind == "simple" and lost.any(axis=None):
         msg = (
@@ -85,6 +79,7 @@ def check_returns(
             "pass kind='log' if these are log returns."
         )
         raise PanelError(msg)
+    check_jumps(returns, kind, source)
 
 
 def check_variation(returns: pd.DataFrame) -> None:

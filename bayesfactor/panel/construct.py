@@ -26,6 +26,7 @@ from bayesfactor.panel.choice import Choice, choice_of
 from bayesfactor.panel.contract import check_factor_span, check_span, panel_digests
 from bayesfactor.panel.labels import check_factor_names, families_of, groups_of
 from bayesfactor.panel.tables import FACTORS, PRICES, RETURNS_FORM, coord_labels, opened, to_wide, window
+from bayesfactor.panel.units import check_unit_of_factors
 from bayesfactor.schema import (
     ASSET,
     FACTOR,
@@ -311,6 +312,7 @@ def _assemble(
     assets, names = [str(c) for c in returns.columns], [str(c) for c in factors.columns]
     group = groups_of(groups, assets, coord_labels(sources[0], ASSET, GROUP))
     family = families_of(families, names, coord_labels(sources[1], FACTOR, FAMILY))
+    check_unit_of_factors(factors, family, returns, periods_per_year)
     dataset = xr.Dataset(
         {
             RETURNS: ((TIME, ASSET), np.array(returns, dtype="float64", order="C")),

@@ -24,7 +24,8 @@ from bayesfactor.risk.given import linear_tails
 from bayesfactor.risk.labelled import common_attrs, components, shaped, thinned_draws
 from bayesfactor.risk.nonlinear import PositionBook, position_book
 from bayesfactor.risk.predictive import PredictiveTails, predictive_tails
-from bayesfactor.risk.weights import weights_for
+from bayesfactor.risk.weights import DELTAS, weights_for
+from bayesfactor.tables import warn_of_gross
 
 __all__ = ["decompose_risk"]
 
@@ -183,6 +184,7 @@ def decompose_risk(
     if verdict:
         warnings.warn(f"no posterior of VaR and ES: {verdict}", UserWarning, stacklevel=2)
     if isinstance(book, PositionBook):
+        warn_of_gross(book.weights, DELTAS)
         straight = (s.ASSET, labels.to_panel_order(book.weights, 0))
         out = out.assign_coords(
             delta_weight=straight, notional=(s.ASSET, _notional(w, positions, labels, value))

@@ -8,10 +8,11 @@ import pandas as pd
 from bayesfactor.errors import WeightsError, unknown_names
 from bayesfactor.tables import Door, by_name, warn_of_gross
 
-__all__ = ["EQUAL", "WEIGHTS", "WEIGHT_NAMES", "weights_for"]
+__all__ = ["DELTAS", "EQUAL", "WEIGHTS", "WEIGHT_NAMES", "weights_for"]
 
 EQUAL: Final = "equal"
 """The same weight of every asset, summing to one."""
+DELTAS: Final = "weights with the deltas of positions (quantity in coins times price, over value)"
 WEIGHTS: Final = Door("weights", WeightsError)
 WEIGHT_NAMES: Final = ("weight", "weights", "w", "allocation", "targetweight", "share")
 """What a column of weights may be called, in small letters and digits."""

@@ -19,11 +19,12 @@ from bayesfactor.positions import Positions
 from bayesfactor.risk.checks import check_paths, checked_levels, checked_value
 from bayesfactor.risk.labelled import components, fit_attrs, value_attrs
 from bayesfactor.risk.nonlinear import PositionBook, position_book
-from bayesfactor.risk.weights import weights_for
+from bayesfactor.risk.weights import DELTAS, weights_for
 from bayesfactor.stress.cases import Ask, Case, case_of
 from bayesfactor.stress.reading import read_scenarios
 from bayesfactor.stress.scenarios import ReverseStress, Scenario
 from bayesfactor.stress.tails import Holding, Tails, tails
+from bayesfactor.tables import warn_of_gross
 
 __all__ = ["stress"]
 
@@ -160,6 +161,7 @@ def stress(
         held = {"value": float(value), "kappa": kappa, "period_days": days, "repricing": repricing}
         book = lambda moments: position_book(moments, spot, positions, labels, **held)  # noqa: E731
         straight = book(near.moments)
+        warn_of_gross(straight.weights, DELTAS)
         optioned = np.isin(np.arange(len(spot)), straight.at)
         ask = replace(ask, weights=straight.weights, optioned=optioned)
     found = [_one(name, scenario, ask, book, wanted, paths) for name, scenario in asked.items()]
