@@ -268,10 +268,10 @@ def _check_finite(name: str, tree: xr.DataTree, density: np.ndarray, asset: str 
     if len(bad):
         first = density[bad[0]]
         got = first[~np.isfinite(first)][0]
-        more = f" and {len(bad) - 1} more days" if len(bad) > 1 else ""
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         msg = (
             f"models are compared by finite log densities; {name!r} has {'NaN' if np.isnan(got) else got} "
-            f"for {asset or 'the returns'} of {stamp_text(days[bad[0]])}{more}. Look at that day, or fit "
+            f"for {asset or 'the returns'} of {stamp_text(days[bad[0]])}{more}. Look there, or fit "
             f"{name!r} again."
         )
         raise CompareError(msg)

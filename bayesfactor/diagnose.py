@@ -15,7 +15,7 @@ from bayesfactor import schema as s
 from bayesfactor.adequacy import judge_adequacy, predictive_checks
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws.whole import whole_fit
-from bayesfactor.periods import stamp_text, step_in, year_in
+from bayesfactor.periods import count_periods, stamp_text, step_in, year_in
 from bayesfactor.psis import psis_loo, relative_efficiency
 
 __all__ = ["computation", "diagnose", "verdict_lines"]
@@ -341,8 +341,9 @@ def _judge_densities(found: _Findings, tree: xr.DataTree) -> None:
     if len(days):
         found.add(
             "fail",
-            f"the log-likelihood is NaN or infinite on {len(days)} days, the first {stamp_text(days[0])}.",
-            "look at the returns and factors of those days; fit again.",
+            f"the log-likelihood is NaN or infinite in {count_periods(len(days), year_in(tree))}, the first "
+            f"{stamp_text(days[0])}.",
+            "look at the returns and factors there; fit again.",
         )
 
 

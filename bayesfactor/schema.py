@@ -287,7 +287,7 @@ _layout = Layout(
     labelled={
         ASSET: ("assets", "Take a part with bf.select_assets(tree, assets), which keeps the law whole."),
         FACTOR: ("factors", "Fit a panel that has only those."),
-        TIME: ("days", "Fit a panel of those days."),
+        TIME: ("days", "Fit a panel of those rows."),
     },
     split=ASSET,
     others=OTHERS,

@@ -298,6 +298,17 @@ def test_the_same_end_means_the_same_everywhere():
     )
 
 
+@pytest.mark.parametrize(("freq", "back"), [("D", 21), ("B", 14), ("12h", 42), ("W-SUN", 3)])
+def test_three_weeks_of_momentum_are_as_many_periods_as_fit_them(freq: str, back: int):
+    prices = walk(pd.date_range("2023-01-01", periods=60, freq=freq))
+    prices = pd.concat([prices, walk(prices.index, seed=8).add_prefix("x")], axis=1)
+    built = bf.build_factors(prices, which=["momentum"], rebalance=1, min_assets=3)
+    weights = built["factor_weights"].isel(factor=0, time=-1).to_series()
+    signal = prices.iloc[-2] / prices.iloc[-2 - back] - 1.0
+    assert set(weights[weights > 0].index) == set(signal.nlargest(2).index)
+    assert set(weights[weights < 0].index) == set(signal.nsmallest(2).index)
+
+
 def test_a_calendar_says_its_step():
     stamps = pd.date_range("2024-01-01", periods=12, freq="90min")
     assert calendar_of(stamps, "prices").step == Step("minute", 90)

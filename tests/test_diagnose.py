@@ -193,7 +193,7 @@ def test_a_day_without_a_density_fails_and_is_named():
     rows[1, 5, 7] = np.nan
     found = computation(replace(tree, "log_likelihood", returns=rows))
     assert found.attrs["verdict"] == "fail"
-    assert "NaN or infinite on 1 days, the first 2024-01-08" in found.attrs["reasons"]
+    assert "NaN or infinite in 1 day, the first 2024-01-08" in found.attrs["reasons"]
     assert np.isnan(found["pareto_k"][7])
 
 

@@ -47,7 +47,7 @@ def portfolios_of(table: Any, assets: Sequence[str], *, name: str = PORTFOLIO) -
     dates = [str(c) for c in frame.columns if plain(c) in _DATES and str(c) not in set(assets)]
     if dates:
         msg = (
-            f"portfolios: weights of a table hold on all days; got the column {dates[0]}. Give "
+            f"portfolios: weights of a table hold all the time; got the column {dates[0]}. Give "
             "weights that change as a "
             "DataArray with the dims (time, portfolio, asset) to bf.backtest."
         )

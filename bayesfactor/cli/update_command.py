@@ -13,12 +13,12 @@ __all__ = ["update"]
 def update(
     *,
     path: Fit,
-    prices: Annotated[Path, typer.Argument(help="Prices as for `fit`, up to the newest day.")],
+    prices: Annotated[Path, typer.Argument(help="Prices as for `fit`, up to the newest stamp.")],
     out: Annotated[
         Path, typer.Option(help="Where the updated fit goes: .nc or .zarr; may be FIT.nc itself.")
     ],
     factors: Annotated[
-        Path | None, typer.Option(help="Factors over the new days, where the fit was given factors.")
+        Path | None, typer.Option(help="Factors over the new periods, where the fit was given factors.")
     ] = None,
     returns: Annotated[bool, typer.Option("--returns", help="The table holds returns.")] = False,
     start: Annotated[str | None, typer.Option(help="First date read.")] = None,

@@ -21,7 +21,7 @@ from bayesfactor.panel.forms import CAPS, PRICES, VOLUME, Form
 from bayesfactor.panel.labels import groups_of
 from bayesfactor.panel.tables import to_wide, window
 from bayesfactor.panel.words import columns_with_dates, few
-from bayesfactor.periods import between
+from bayesfactor.periods import DAYS_PER_YEAR, between
 
 __all__ = ["build_factors"]
 
@@ -130,10 +130,9 @@ def build_factors(
     market = held(np.array([proportional(row, 1) for row in size]), each, values)
     if caps is not None:
         _warn_of_no_size(size, wide)
-    days = float(np.median(np.diff(wide.index.to_numpy()).astype("float64"))) / 8.64e13
-    data = Market(
-        wide, returns, caps, traded, pd.Series(earned(market, values), index=wide.index), 1.0 / days
-    )
+    # Three weeks are 21 days, and some 14 business days (252 a year).
+    per_day = year_of(calendar, None) / DAYS_PER_YEAR
+    data = Market(wide, returns, caps, traded, pd.Series(earned(market, values), index=wide.index), per_day)
 
     weights: dict[str, np.ndarray] = {}
     kinds: dict[str, TradedFactor] = {}
