@@ -1,5 +1,6 @@
 """The walk-forward: what it may know, what it writes down, where it runs, what it refuses."""
 
+import math
 import os
 import signal
 import subprocess
@@ -198,13 +199,53 @@ def test_weights_may_be_dated_or_made_of_the_past(result, panel, weights):
 
 
 def test_what_does_not_trade_is_not_held(panel, weights):
-    names, held = holdings(weights, panel, range(60, 85))
+    with pytest.warns(UserWarning, match="portfolio 'spread' .* had no return on") as said:
+        names, held = holdings(weights, panel, range(60, 85))
+    coins, days = panel["asset"].values, pd.DatetimeIndex(panel["time"].values).strftime("%Y-%m-%d")
+    said = sorted(text for text in (str(w.message) for w in said) if "had no return" in text)
+    there = np.isfinite(panel["returns"].values)
+    for i, text in zip((1, 2), said, strict=True):
+        first = next(t for t in range(60, 85) if not (there[t - 1, i] and there[t, i]))
+        assert f"{coins[i]} had no return on" in text
+        assert f"first on {days[first]}" in text
     assert names == ["even", "spread", "young"]
-    np.testing.assert_allclose(held[0], [[1 / 3, 0, 1 / 3, 1 / 3], [2 / 3, 0, -4 / 3, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(held[0], [[1 / 3, 0, 1 / 3, 1 / 3], [0.5, 0, -1, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(held[-1], [[1 / 3, 1 / 3, 0, 1 / 3], [0.5, 0.5, 0, 0], [0, 1, 0, 0]])
     np.testing.assert_allclose(held[4, 2], [0, 1, 0, 0])  # its first return was on day 63
-    np.testing.assert_allclose(rescaled(np.array([1.0, -1.0]), np.array([True, False])), [2.0, 0.0])
+    one_left = np.array([True, False])
+    for before, after in (([1.0, -1.0], [1.0, 0.0]), ([0.5, 0.5], [1.0, 0.0]), ([-0.5, -0.5], [-1.0, 0.0])):
+        np.testing.assert_allclose(rescaled(np.array(before), one_left), after)
     past = np.array([[0.1, np.nan], [0.2, 0.4], [np.nan, np.nan]])
     np.testing.assert_allclose(history(np.array([0.5, 0.5]), past), [0.1, 0.3])
+    np.testing.assert_allclose(history(np.array([1.0, -1.0]), past), [-0.2])
+
+
+def test_a_leg_that_stops_trading_leaves_the_other_as_it_is():
+    """Two coins that move together but for 0.3 % a day, one of which ends; before, the other was doubled."""
+    rng = np.random.default_rng(0)
+    both = 0.03 * rng.standard_normal(260)
+    returns = np.stack([both + 0.003 * rng.standard_normal(260), both], axis=1)
+    returns[200:, 1] = np.nan
+    table = pd.DataFrame(returns, pd.date_range("2024-01-01", periods=260), ["AAA", "BBB"])
+    panel = bf.panel_from_returns(
+        table, factors=pd.Series(both, table.index, name="market") + 0.001 * returns[:, :1].sum(axis=1)
+    )
+    pair = pd.DataFrame([[1.0, -1.0], [0.5, 0.5]], ["pair", "long"], ["AAA", "BBB"])
+    with pytest.warns(
+        UserWarning, match="'pair' .* BBB had no return on 60 of 140 stamps, first on 2024-07-19"
+    ):
+        found = bf.backtest("historical", panel, pair, window=120, progressbar=False, levels=(0.95,))
+    earned = found["realised"].sel(portfolio="pair").values
+    np.testing.assert_allclose(earned[:80], returns[120:200, 0] - returns[120:200, 1], atol=1e-15)
+    # On the day itself nothing is known: the leg is held and earns nothing. From the next day on it is gone.
+    np.testing.assert_allclose(earned[80:], returns[200:, 0], atol=1e-15)
+    np.testing.assert_allclose(found["realised"].sel(portfolio="long")[80], 0.5 * returns[200, 0], atol=1e-15)
+    np.testing.assert_allclose(found["realised"].sel(portfolio="long")[81:], returns[201:, 0], atol=1e-15)
+    var = found["var"].sel(portfolio="pair", level=0.95, model="historical").values
+    for day, book in ((0, [1, -1]), (80, [1, -1]), (81, [1, 0]), (139, [1, 0])):
+        past = returns[day : day + 120] @ np.array(book) if book[1] else returns[day : day + 120, 0]
+        past = past[np.isfinite(past)]
+        assert var[day] == pytest.approx(np.sort(-past)[-math.ceil(0.05 * len(past))], abs=1e-15)
 
 
 REFUSED = [
@@ -234,4 +275,4 @@ def test_log_returns_are_refused(panel, weights):
 
 def test_fits_that_did_not_converge_are_named(panel, weights):
     with pytest.warns(UserWarning, match="hierarchical-t: . of 3 fits"):
-        bf.backtest("hierarchical-t", panel, weights, **(HOW | {"draws": 4, "tune": 1}))
+        bf.backtest("hierarchical-t", panel, weights.loc[["even"]], **(HOW | {"draws": 4, "tune": 1}))

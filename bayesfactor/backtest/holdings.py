@@ -1,5 +1,6 @@
 """What is held on each day of a backtest, decided on what was known the day before."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -28,8 +29,13 @@ def refuse_log_returns(panel: xr.Dataset) -> None:
 def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[list[str], np.ndarray]:
     """Return the names of the portfolios and their weights (day, portfolio, asset).
 
-    An asset without a return the day before is not held, and the others are rescaled to the same gross.
-    A callable is given the panel up to the day before, and nothing else.
+    An asset without a return the day before is not held (see `rescaled`). A callable is given the panel up to
+    the day before, and nothing else.
+
+    Warns
+    -----
+    UserWarning
+        If a portfolio with long and short positions lacks one of them; the message names coin and day.
     """
     returns = panel[s.RETURNS].transpose(s.TIME, s.ASSET).values
     assets = panel[s.ASSET].values.astype(str)
@@ -53,26 +59,56 @@ def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[li
         raise WeightsError(msg)
     for name, weights in zip(names, raw.swapaxes(0, 1), strict=True):
         warn_of_gross(weights[np.abs(weights).sum(axis=1).argmax()], f"weights of portfolio {name!r}")
-    known = np.stack([np.isfinite(returns[t - 1]) for t in days])
+    there = np.isfinite(returns)
+    known = there[days.start - 1 : days.stop - 1]
+    stamps = panel[s.TIME].values[days.start :]
+    _warn_of_legs(names, raw, known & there[days.start : days.stop], assets, stamps)
     return names, rescaled(raw, known[:, None, :])
 
 
-def rescaled(weights: np.ndarray, trades: np.ndarray) -> np.ndarray:
-    """Return weights with 0 where an asset does not trade and the rest at the same gross (..., asset).
+def _warn_of_legs(
+    names: list[str], weights: np.ndarray, there: np.ndarray, assets: np.ndarray, stamps: np.ndarray
+) -> None:
+    """Say which signed portfolios (day, portfolio, asset) lacked a leg, and from when."""
+    gone = (weights != 0.0) & _signed(weights)[..., None] & ~there[:, None, :]
+    for p, i in np.argwhere(gone.any(axis=0)):
+        days = np.flatnonzero(gone[:, p, i])
+        msg = (
+            f"portfolio {names[p]!r} has long and short positions, and {assets[i]} had no return on "
+            f"{len(days)} of {len(weights)} stamps, first on {stamp_text(stamps[days[0]])}: the other legs "
+            "were left as they are, unhedged by it. Give weights by time that say what was held instead."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=4)
 
-    Where nothing that is held trades, all are 0.
+
+def _signed(weights: np.ndarray) -> np.ndarray:
+    """Return which portfolios (..., asset) have positions of both signs."""
+    return (weights > 0.0).any(axis=-1) & (weights < 0.0).any(axis=-1)
+
+
+def rescaled(weights: np.ndarray, trades: np.ndarray) -> np.ndarray:
+    """Return weights with 0 where an asset does not trade (..., asset).
+
+    Positions of one sign are put into what is left, at the same gross. Of a portfolio with both signs the
+    other legs stay as they are: a hedge that is gone is no reason to double what it hedged. Where nothing
+    that is held trades, all are 0.
     """
     left = np.where(trades, weights, 0.0)
     gross, now = np.abs(weights).sum(axis=-1), np.abs(left).sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return left * np.where(now > 0.0, gross / now, 0.0)[..., None]
+        share = np.where(_signed(weights) & (now > 0.0), 1.0, np.where(now > 0.0, gross / now, 0.0))
+    return np.ascontiguousarray(left * share[..., None])  # sums run in one order
 
 
 def history(weights: np.ndarray, returns: np.ndarray) -> np.ndarray:
     """Return what today's weights (asset) would have earned on past days (time, asset).
 
-    Days on which nothing that is held traded are left out.
+    Days on which nothing that is held traded are left out; and of weights of both signs, all days without one
+    of its legs: that was another portfolio, with other risk.
     """
+    if _signed(weights):
+        legs = returns[:, weights != 0.0]
+        return (legs[np.isfinite(legs).all(axis=1)] * weights[weights != 0.0]).sum(axis=1)
     own = rescaled(np.broadcast_to(weights, returns.shape), np.isfinite(returns))
     earned = (own * np.where(np.isfinite(returns), returns, 0.0)).sum(axis=1)
     return earned[np.abs(own).sum(axis=1) > 0.0]

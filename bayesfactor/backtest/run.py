@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.backtest.baselines import BASELINES, forecast_block
-from bayesfactor.backtest.holdings import Portfolios, holdings, refuse_log_returns, rescaled
+from bayesfactor.backtest.holdings import Portfolios, holdings, refuse_log_returns
 from bayesfactor.backtest.judged import Judged
 from bayesfactor.backtest.ledger import Ledger, empty_results, opened
 from bayesfactor.backtest.models import Health, model_block
@@ -103,7 +103,9 @@ def backtest(
     portfolios : DataFrame, DataArray or callable
         Weights (portfolio x asset); or (time, portfolio, asset), at each stamp the weights formed the day
         before; or a function of the panel up to the day before that returns such a DataFrame. What did not
-        trade the day before is not held, and the rest is rescaled to the same gross.
+        trade the day before is not held: positions of one sign go into the rest, at the same gross; of a
+        portfolio with long and short positions the other legs stay as they are, with a warning. What
+        stops trading on the day itself was held over it and earns nothing.
     window : int
         Days a fit sees.
     refit_every : int
@@ -133,7 +135,7 @@ def backtest(
     Dataset
         dims (time, model, portfolio, level): `var` and `es`, fractions, positive for losses; (time, model,
         portfolio): `pit`, `log_score` (nats; NaN for baselines without a density) and `crps` (fractions);
-        (time, portfolio): `realised`, simple returns of what was held, what did not trade left out; (model,
+        (time, portfolio): `realised`, simple returns of what was held; (model,
         refit): `rhat`, `ess` and `divergences` of each fit. NaN where nothing was held or nothing is said.
 
     Raises
@@ -150,8 +152,8 @@ def backtest(
     Warns
     -----
     UserWarning
-        If fits did not converge; the message names them. If blocks of `store` were damaged: they are done
-        again.
+        If fits did not converge, or a portfolio with long and short positions lacked one of them; the message
+        names fits, or coin and day. If blocks of `store` were damaged: they are done again.
     """
     check_panel(panel)
     refuse_log_returns(panel)
@@ -302,9 +304,10 @@ def _first_day(panel: xr.Dataset, window: int, refit_every: int, samples: int) -
 def _realised(panel: xr.Dataset, weights: np.ndarray, days: range) -> np.ndarray:
     """Return what each portfolio earned (day, portfolio), NaN where nothing it held traded."""
     returns = panel[s.RETURNS].transpose(s.TIME, s.ASSET).values[days.start : days.stop]
-    own = rescaled(weights, np.isfinite(returns)[:, None, :])
-    earned = np.einsum("tpi,ti->tp", own, np.where(np.isfinite(returns), returns, 0.0))
-    return np.where(np.abs(own).sum(axis=2) > 0.0, earned, np.nan)
+    there = np.isfinite(returns)
+    # Nobody knew the evening before: a coin without a return is held over the day and earns nothing.
+    earned = np.einsum("tpi,ti->tp", weights, np.where(there, returns, 0.0))
+    return np.where(((weights != 0.0) & there[:, None, :]).any(axis=2), earned, np.nan)
 
 
 def seeded(model: FactorModel | None, options: SampleOptions) -> SampleOptions:
