@@ -152,6 +152,7 @@ def test_bad_input_is_refused_with_the_rule(tree, change, error, message):
 
 def test_a_tree_without_log_densities_or_card_is_refused():
     bare = make_tree()
+    bare.attrs["card"] = 'name = "x"'
     with pytest.raises(SchemaError, match="card cannot be read"):
         bf.prior_sensitivity(bare, WEIGHTS)
     del bare["log_prior"]

@@ -12,9 +12,12 @@ import bayesfactor as bf
 from bayesfactor import schema as s
 from bayesfactor.forecast import predict
 from bayesfactor.laws.blocks import block_rng
+from bayesfactor.risk.exact import Book
+from bayesfactor.stress import worst
 from bayesfactor.stress.conditional import conditional, constrained
-from bayesfactor.stress.plausible import chance_beyond, log_densities, most_plausible
+from bayesfactor.stress.plausible import chance_beyond, chance_by_paths
 from bayesfactor.stress.shifted import opened
+from bayesfactor.stress.worst import most_plausible
 
 FEW = {"paths": 50, "random_seed": 1}
 
@@ -286,41 +289,105 @@ def test_correlations_go_to_one_by_the_share_asked_for():
         np.testing.assert_allclose(np.tril(root), root)
 
 
-@pytest.mark.parametrize("name", ["static", "normal", "garch", "own market"])
+@pytest.mark.parametrize("name", ["static", "normal", "garch", "hybrid"])
 def test_the_reverse_stress_is_the_best_move_of_a_fine_grid(name):
-    two = {"static": make_tree(draws=10), "normal": make_tree(draws=10, normal=True)}
-    two |= {"garch": garch_tree(draws=10), "own market": make_tree(draws=10, own_market=True)}
-    tree = two[name]
-    m = predict(tree).moments
-    w = np.array(list(weights_of(tree).values()))[predict(tree).labels.order]
-    exposures = np.einsum("i,dik->dk", w, m.loadings).mean(axis=0)
-    total = -0.1
-    move = most_plausible(m, exposures, total)
-    assert exposures @ move == pytest.approx(total, abs=1e-12)
-    density = log_densities(m)
-    first = np.linspace(-0.8, 0.8, 1_601)
-    grid = np.stack([first, (total - exposures[0] * first) / exposures[1]], axis=1)
-    height = np.array([np.logaddexp.reduce(density(f)) for f in grid])
-    best = grid[height.argmax()]
-    assert np.logaddexp.reduce(density(move)) >= height.max() - 1e-7
-    np.testing.assert_allclose(move, best, atol=2e-3)  # no more than the grid and a flat top allow
+    """One factor, and one coin that is held: moves on the plane are a line."""
+    two = {
+        "static": make_tree(n_factors=1, draws=10),
+        "normal": make_tree(n_factors=1, draws=10, normal=True),
+    }
+    two |= {"garch": garch_tree(n_factors=1, draws=10), "hybrid": latent_tree(n_latent=1, draws=10)}
+    found = predict(two[name])
+    m, w = found.moments, np.zeros(len(found.labels.assets))
+    w[1] = 1.0
+    held, total = Book(m, w), -0.3
+    move = most_plausible(held, total)
+    slope = held.exposures.mean(axis=0)[0], held.bets.mean(axis=0)[1]
+    assert slope[0] * move.factors[0] + slope[1] * move.innovations[1] == pytest.approx(total, abs=1e-12)
+    assert not np.delete(move.innovations, 1).any()
+    density = worst.log_density(m, np.array([1]))
+    own = np.linspace(-0.5, 0.5, 2_001)
+    grid = np.stack([(total - slope[1] * own) / slope[0], own], axis=1)
+    height = np.array([density(x)[0] for x in grid])
+    best = density(np.array([move.factors[0], move.innovations[1]]))[0]
+    assert best >= height.max() - 1e-7
 
 
-def test_of_one_draw_the_reverse_stress_is_the_closed_form():
-    tree = make_tree(n_factors=3, chains=1, draws=1)
-    found = bf.stress(tree, weights_of(tree), bf.ReverseStress(0.1), drift="prior", **FEW).isel(scenario=0)
-    tree = with_means(tree, "prior")
-    exposures, drift = (x[0] for x in book(tree))
-    mean, scale = flat(tree, s.FACTOR_LOCATION)[0], scale_matrix(tree)[0]
-    towards = scale @ exposures
-    missing = -0.1 - drift - exposures @ mean
-    np.testing.assert_allclose(
-        found["factor_move"], mean + towards * missing / (exposures @ towards), atol=1e-7
+@pytest.mark.parametrize("name", ["static", "own market", "hybrid", "garch", "scores"])
+def test_slopes_of_a_density_are_its_differences(name):
+    m = predict(TREES[name]()).moments
+    held = np.array([0, 2])
+    density = worst.log_density(m, held)
+    x = 0.01 * np.random.default_rng(1).standard_normal(m.loadings.shape[2] + 2)
+    step = 1e-6 * np.eye(len(x))
+    differences = [(density(x + h)[0] - density(x - h)[0]) / 2e-6 for h in step]
+    np.testing.assert_allclose(density(x)[1], differences, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("own_market", [False, True])
+def test_of_one_normal_draw_the_reverse_stress_goes_along_the_covariances(own_market):
+    """S w L / w'S w, and P(L >= loss): factors and coins of their own, by covariances of returns alone."""
+    tree = make_tree(4, 2, chains=1, draws=1, normal=True, own_market=own_market)
+    found = bf.stress(tree, weights_of(tree), bf.ReverseStress(0.1), **FEW).isel(scenario=0)
+    w = np.array(list(weights_of(tree).values()))
+    p = bf.forecast(tree)[s.PREDICTIONS].isel(chain=0, draw=0, horizon=0)
+    b = p[s.LOADINGS].transpose(s.ASSET, s.FACTOR).values
+    net = np.eye(4)
+    if own_market:
+        net = net - p[s.OWN_RESPONSE].values @ p[s.FACTOR_WEIGHTS].values
+    covariance = (
+        b @ p[s.FACTOR_COVARIANCE].values @ b.T + net @ np.diag(p[s.SPECIFIC_VARIANCE].values) @ net.T
     )
-    assert float(found["loss"]) == pytest.approx(0.1, abs=1e-12)
-    nu = float(flat(tree, s.FACTOR_NU)[0])
-    chance = stats.t.sf(-missing / np.sqrt(exposures @ towards), nu)
-    assert float(found["plausibility"]) == pytest.approx(chance, rel=1e-9)
+    spread = w @ covariance @ w
+    moved = b @ found["factor_move"].values + found["specific_move"].values
+    np.testing.assert_allclose(moved, -covariance @ w * 0.1 / spread, atol=2e-6)
+    assert float(found["plausibility"]) == pytest.approx(stats.norm.sf(0.1 / spread**0.5), rel=1e-9)
+    parts = found["loss_contribution"].sum(s.ASSET)
+    assert float(parts.sum()) == pytest.approx(0.1, abs=1e-14)
+    np.testing.assert_allclose(
+        found["loss_contribution"].sel({s.COMPONENT: s.SPECIFIC}), -w * found["specific_move"], atol=1e-15
+    )
+    np.testing.assert_array_equal(found["es"], found["loss"].values * np.ones(2))
+
+
+@pytest.mark.parametrize("name", ["static", "hybrid", "garch"])
+def test_its_plausibility_is_the_chance_of_the_loss_under_the_book_s_own_law(name):
+    """A long-short book, whose losses coins make of their own: of simulated futures as many lose as much."""
+    tree = TREES[name]()
+    w = dict.fromkeys(weights_of(tree), 0.5)
+    w |= dict.fromkeys(list(w)[::2], -0.5)
+    found = predict(tree, random_seed=3)
+    held = Book(found.moments, np.array([w[a] for a in found.labels.canonical]))
+    loss = 2.5 * held.volatility()[0]
+    got = float(bf.stress(tree, w, bf.ReverseStress(loss), **FEW)["plausibility"][0])
+    share = chance_by_paths(found, held, loss)
+    # Of 200 000 futures, some 2 000 of which lose as much: five standard errors are 11 %.
+    assert got == pytest.approx(share, rel=0.11)
+    assert np.isnan(chance_by_paths(found, held, 1e3 * loss))
+
+
+def test_over_periods_that_follow_one_another_it_is_the_share_of_futures():
+    tree = garch_tree(draws=30)
+    w = weights_of(tree)
+    got = bf.stress(tree, w, bf.ReverseStress(0.1, horizon=3), **FEW).isel(scenario=0)
+    assert 0.001 < float(got["plausibility"]) < 0.5
+    assert float(got["loss"]) == pytest.approx(0.1, abs=1e-12)
+
+
+def test_no_coin_falls_by_more_than_there_is_while_the_loss_can_be_had_without():
+    """Fat tails put it all on one coin, of which a tenth is held: that coin alone cannot lose it."""
+    tree = make_tree(6, 1, draws=20, data_nu=2.5)
+    assets = tree[s.OBSERVED_DATA][s.ASSET].values.tolist()
+    w = dict.fromkeys(assets, 0.05) | {assets[0]: 0.5, assets[1]: 0.25}
+    found = bf.stress(tree, w, bf.ReverseStress(0.45), **FEW).isel(scenario=0)
+    m = predict(tree).moments
+    loadings = tree[s.POSTERIOR][s.LOADINGS].mean(("chain", "draw"))
+    returns = (loadings * found["factor_move"]).sum(s.FACTOR) + found["specific_move"]
+    assert float(returns.min()) >= -1.0 - 1e-6
+    assert float(found["loss"]) == pytest.approx(0.45, abs=1e-9)
+    assert m.horizon == 1
+    with pytest.warns(UserWarning, match="expected to lose more than all of its worth"):
+        bf.stress(tree, w, bf.ReverseStress(1.2), **FEW)
 
 
 def test_the_plausibility_of_one_factor_is_its_tail_in_the_direction_of_the_move():

@@ -370,7 +370,9 @@ def test_tails_without_a_mean_are_named(nu, what):
         bf.stress(low, weights_of(TREE), bf.ReverseStress(0.1))
 
 
-def test_a_portfolio_that_no_factor_moves_has_no_reverse_stress():
+def test_a_portfolio_that_no_factor_moves_is_lost_by_its_coins():
     flat = replace(TREE, s.POSTERIOR, loadings=TREE[s.POSTERIOR][s.LOADINGS] * 0.0)
-    with pytest.raises(bf.RiskError, match="no exposure to any factor"):
-        bf.stress(flat, weights_of(TREE), bf.ReverseStress(0.1))
+    found = bf.stress(flat, weights_of(TREE), bf.ReverseStress(0.05)).isel(scenario=0)
+    parts = found["loss_contribution"].sum(s.ASSET)
+    assert float(parts.sel({s.COMPONENT: s.SPECIFIC})) == pytest.approx(0.05, abs=1e-12)
+    assert "100 % of the loss" in str(found["note"].values)

@@ -70,7 +70,8 @@ def stress_section(stress: xr.Dataset, value: float | None) -> Section:
     words = (
         "What the portfolio would lose if a scenario came true, and how sure that is. Value at risk and "
         "expected shortfall are those of the loss under the scenario: what it leaves open is drawn from the "
-        "model. The plausibility is the chance of a factor move at least as far."
+        "model. The plausibility is the chance of a factor move at least as far, of a reverse stress that of "
+        "such a loss, whatever brings it."
     )
     table = _scenarios(stress, value)
     blocks: list[Block] = [
@@ -82,6 +83,9 @@ def stress_section(stress: xr.Dataset, value: float | None) -> Section:
     moves = _moves(stress)
     if moves is not None:
         blocks.append(moves)
+    own = _own_moves(stress)
+    if own is not None:
+        blocks.append(own)
     notes = _notes(stress)
     if notes:
         blocks.append(Facts("stress_notes", notes))
@@ -167,6 +171,26 @@ def _moves(stress: xr.Dataset) -> Table | None:
     heads = ("Scenario", *moves[s.FACTOR].values.astype(str))
     note = "The mean move of each factor over the scenario: a fraction, of drivers standard deviations."
     return Table("stress_factor_moves", "What the factors do", heads, rows, frame, note)
+
+
+def _own_moves(stress: xr.Dataset) -> Table | None:
+    """Return what coins do of their own in reverse stresses, those that are held."""
+    reverse = _coord(stress, "kind") == "reverse"
+    if "specific_move" not in stress or not reverse.any():
+        return None
+    lost = stress["loss_contribution"].sel({s.COMPONENT: s.SPECIFIC})
+    some = stress[["specific_move"]].assign(loss=lost).isel({SCENARIO: reverse})
+    table = some.transpose(SCENARIO, s.ASSET).to_dataframe()[["specific_move", "loss"]].reset_index()
+    table = table[table["loss"] != 0.0].sort_values([SCENARIO, "loss"], ascending=[True, False])
+    if table.empty:
+        return None
+    rows = tuple(
+        Row(str(scenario), (Cell(str(asset), "word"), *cells(w.percent(move), w.percent(loss))))
+        for scenario, asset, move, loss in table.itertuples(index=False, name=None)
+    )
+    heads = ("Scenario", "Asset", "Moves of its own", "Part of the loss")
+    note = "On top of what factors make it do; the parts are those under specific above."
+    return Table("stress_own_moves", "What coins do of their own", heads, rows, table, note)
 
 
 def _notes(stress: xr.Dataset) -> tuple[tuple[str, str], ...]:

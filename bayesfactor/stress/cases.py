@@ -15,7 +15,7 @@ from bayesfactor.laws import Moments, Scenarios
 from bayesfactor.laws.blocks import block_rng, run_blocks, slices
 from bayesfactor.risk.exact import Book
 from bayesfactor.stress.conditional import conditional, frozen
-from bayesfactor.stress.plausible import chance_beyond, chance_of_move, most_plausible
+from bayesfactor.stress.plausible import chance_beyond, chance_by_paths, chance_of_move
 from bayesfactor.stress.replay import days_of, latent_scores
 from bayesfactor.stress.scenarios import (
     Episode,
@@ -25,11 +25,15 @@ from bayesfactor.stress.scenarios import (
     ReverseStress,
     Scenario,
 )
-from bayesfactor.stress.shifted import Shifted, opened
+from bayesfactor.stress.shifted import Shifted, opened, refuse_infinite
+from bayesfactor.stress.worst import most_plausible
 
 __all__ = ["Ask", "Case", "case_of"]
 
 _BLOCK_CELLS = 500_000
+_NAMED = 0.01
+"""Share of the loss from which a coin is named."""
+_MOST_NAMED = 5
 _SCORES = 7
 """Key of the generator that draws latent factors of an episode."""
 
@@ -59,6 +63,8 @@ class Case:
         Returns that are known, NaN where they are not.
     shares : ndarray (horizon, asset), optional
         Share of each position that is still held in each period; 1 where not given.
+    specific : ndarray (draw, asset), optional
+        What coins return of their own over all periods, where the scenario says so.
     days_to_unwind : ndarray (asset), optional
     """
 
@@ -71,7 +77,26 @@ class Case:
     dear: bool = False
     replayed: np.ndarray | None = None
     shares: np.ndarray | None = None
+    specific: np.ndarray | None = None
     days_to_unwind: np.ndarray | None = None
+
+    @property
+    def systematic(self) -> np.ndarray:
+        """What alpha and expected factor moves return over all periods (draw, asset)."""
+        m = self.moments
+        moved = np.einsum("dik,dk->di", m.loadings, self.expected.sum(axis=1))
+        return np.asarray(self.expected.shape[1] * m.alpha + moved)
+
+    @property
+    def own(self) -> np.ndarray:
+        """What coins are expected to return of their own over all periods, over all draws (asset)."""
+        if self.specific is not None:
+            return np.asarray(self.specific.mean(axis=0))
+        if self.replayed is None:
+            return np.zeros(self.moments.alpha.shape[1])
+        known = np.isfinite(self.replayed).all(axis=0)
+        rest = np.where(known, self.replayed, 0.0).sum(axis=0) - self.systematic.mean(axis=0)
+        return np.asarray(np.where(known, rest, 0.0))
 
 
 @dataclass(frozen=True)
@@ -249,30 +274,42 @@ def _closer(m: Moments, observed: np.ndarray, share: float, signs: np.ndarray) -
 
 def _reverse(name: str, reverse: ReverseStress, ask: Ask) -> Case:
     found = ask.ahead(reverse.horizon)
-    law = opened(found)
-    m = law.moments
+    refuse_infinite(found.moments)
+    m = found.moments
     book = Book(m, ask.weights)
-    exposures = book.exposures.mean(axis=0)
-    drift = m.horizon * (m.alpha @ ask.weights)
-    if not np.abs(exposures).max(initial=0.0) > 1e-12 * np.abs(ask.weights).max():
-        msg = (
-            f"{name}: the portfolio has no exposure to any factor, so that no move of factors loses anything."
-        )
+    if not ask.weights.any():
+        msg = f"{name}: nothing that is held loses anything to first order, so that no move loses so much."
         raise RiskError(msg)
     if book.mean_loss.mean() >= reverse.loss:
         now = f"{book.mean_loss.mean():.3g}"
         msg = f"{name}: the portfolio is expected to lose {now} as it is; ask for a larger loss."
         raise RiskError(msg)
-    move = most_plausible(m, exposures, -(reverse.loss + drift.mean()))
-    # A probability of the loss through factors: each draw has exposures and a drift of its own.
-    chance = chance_beyond(m, -book.exposures, reverse.loss - book.mean_loss)
-    everything = np.arange(len(move))
-    moves = np.broadcast_to(move / m.horizon, (1, m.horizon, len(move)))
-    law = frozen(law, moves, [everything] * m.horizon)
-    paths, stride = _streamed(law, found.entropy)
-    words = ", ".join(f"{k} {v:+.3g}" for k, v in zip(ask.labels.factors.astype(str), move, strict=True))
-    note = f"The most plausible move of factors that loses {round(100.0 * reverse.loss, 6):g} %: {words}."
-    return Case(note, m, law.expected, paths, stride, chance, dear=law.law is not None)
+    drift = float(m.horizon * (m.alpha @ ask.weights).mean())
+    move = most_plausible(book, -(reverse.loss + drift))
+    # The probability of the loss, whatever brings it: each draw has exposures and a drift of its own.
+    chance = chance_beyond(m, -book.exposures, reverse.loss - book.mean_loss, -book.bets)
+    if math.isnan(chance):
+        chance = chance_by_paths(found, book, reverse.loss)
+    expected = np.broadcast_to(move.factors / m.horizon, m.factor_mean.shape)
+    specific = np.broadcast_to(move.innovations, m.alpha.shape)
+    if len(m.own_weights):
+        specific = specific - np.einsum("dik,k->di", m.own_response, m.own_weights @ move.innovations)
+    case = Case("", m, expected, None, plausibility=chance, specific=specific)
+    return replace(case, note=_joint_words(reverse, case, ask))
+
+
+def _joint_words(reverse: ReverseStress, case: Case, ask: Ask) -> str:
+    """Return what moves in a reverse stress: every factor, and the coins that lose most of their own."""
+    factors = zip(ask.labels.factors.astype(str), case.expected[0].sum(axis=0), strict=True)
+    words = ", ".join(f"{k} {v:+.3g}" for k, v in factors)
+    lost = -ask.weights * case.own
+    order = np.argsort(-lost)[: int((lost > _NAMED * reverse.loss).sum())]
+    names = ask.labels.canonical.astype(str)
+    coins = ", ".join(f"{names[i]} {case.own[i]:+.3g}" for i in order[:_MOST_NAMED])
+    coins += f" and {len(order) - _MOST_NAMED} more" if len(order) > _MOST_NAMED else ""
+    share = f"{round(100.0 * lost.sum() / reverse.loss) + 0} %"
+    own = f"; what coins do of their own is {share} of the loss" + (f" ({coins})" if coins else "")
+    return f"The most plausible joint move that loses {round(100.0 * reverse.loss, 6):g} %: {words}{own}."
 
 
 def _liquidation(name: str, sale: Liquidation, ask: Ask) -> Case:

@@ -106,10 +106,11 @@ def stress(
         component `nonlinear`; theta and funding are `carry`. `var`, `es`, their errors `var_mcse` and
         `es_mcse (scenario, level)`, and `es_contribution (scenario, level, asset, component)`: of the loss
         under the scenario, with specific returns and what the scenario leaves open drawn. `factor_move
-        (scenario, factor)`: expected total move. `plausibility (scenario)`: predictive probability of a
-        factor move at least as far in its direction, NaN where that means nothing. With a `bf.Liquidation`,
-        `days_to_unwind (scenario, asset)`, in periods. Coords `kind`, `horizon` and `note (scenario)`,
-        `group` and `weight (asset)`, `family (component)`.
+        (scenario, factor)`: expected total move; `specific_move (scenario, asset)`: what coins are expected
+        to return of their own. `plausibility (scenario)`: predictive probability of a factor move at least
+        as far in its direction, of a reverse stress that of the loss, NaN where that means nothing. With a
+        `bf.Liquidation`, `days_to_unwind (scenario, asset)`, in periods. Coords `kind`, `horizon` and
+        `note (scenario)`, `group` and `weight (asset)`, `family (component)`.
 
     Raises
     ------
@@ -253,6 +254,10 @@ def _dataset(
         "factor_move": (
             (s.SCENARIO, s.FACTOR),
             np.stack([c.expected.sum(axis=1).mean(axis=0) for c in cases]),
+        ),
+        "specific_move": (
+            (s.SCENARIO, s.ASSET),
+            labels.to_panel_order(np.stack([c.own for c in cases]), 1),
         ),
         "plausibility": (s.SCENARIO, [c.plausibility for c in cases]),
     }

@@ -205,12 +205,15 @@ class RegimeShift:
 
 @dataclass(frozen=True)
 class ReverseStress:
-    """The most plausible move of the factors that loses at least so much.
+    """The most plausible joint move, of factors and of what coins do of their own, that loses so much.
+
+    Nothing is left open: VaR and ES are the loss. No coin that is held falls by more than all of it, where
+    the loss can be had without. The plausibility is the probability of the loss, whatever brings it.
 
     Parameters
     ----------
     loss : float
-        Fraction of the portfolio's value, above 0. Specific returns stand at their mean, zero.
+        Fraction of the portfolio's value, above 0.
     horizon : int
         Periods over which it is lost.
 

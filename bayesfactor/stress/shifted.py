@@ -15,7 +15,7 @@ from bayesfactor.errors import NumericalError, RiskError
 from bayesfactor.forecast import Predictions
 from bayesfactor.laws import ChainedLaw, Moments, Scenarios, skewed
 
-__all__ = ["FirstPeriod", "Shifted", "opened"]
+__all__ = ["FirstPeriod", "Shifted", "opened", "refuse_infinite"]
 
 _TOGETHER: Final = 4
 
@@ -174,7 +174,7 @@ def opened(found: Predictions) -> Shifted:
         If one period changes the next and stored predictions do not say how.
     """
     m = found.moments
-    _refuse_infinite(m)
+    refuse_infinite(m)
     law = None
     if m.chained and m.horizon > 1:
         if not isinstance(found.law, ChainedLaw):
@@ -211,7 +211,8 @@ def _roots(covariance: np.ndarray) -> np.ndarray:
     return np.linalg.cholesky(covariance)
 
 
-def _refuse_infinite(m: Moments) -> None:
+def refuse_infinite(m: Moments) -> None:
+    """Raise `NumericalError` where a draw has no variance."""
     low = min(float(x.min(initial=np.inf)) for x in (m.factor_nu, m.specific_nu))
     if low <= 2.0:
         what = "expected shortfall is infinite" if low <= 1.0 else "variances are infinite"

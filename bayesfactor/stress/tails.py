@@ -103,6 +103,12 @@ class Holding:
         """
         assert self.positions is not None  # noqa: S101 - the callers ask
         case, n = self.case, self.case.moments.n_draws
+        if case.specific is not None:
+            out = np.zeros(case.moments.alpha.shape)
+            out[:, self.positions.at] = self.positions.bent(
+                (case.systematic + case.specific)[:, self.positions.at]
+            )
+            return out
         if case.paths is None:
             assert case.replayed is not None  # noqa: S101 - nothing is open, so returns are known
             returns = np.nan_to_num(case.replayed).sum(axis=0)[self.positions.at]
@@ -127,7 +133,9 @@ class Holding:
     @cached_property
     def _linear_means(self) -> np.ndarray:
         m = self.case.moments
-        out = self._parts(np.arange(m.n_draws), self.case.expected, np.zeros(m.alpha.shape))
+        own = self.case.specific
+        own = np.zeros(m.alpha.shape) if own is None else own * self.weights
+        out = self._parts(np.arange(m.n_draws), self.case.expected, own)
         if self.case.replayed is not None:
             known = np.isfinite(self.case.replayed).all(axis=0)
             loss = -(self.held * np.where(known, self.case.replayed, 0.0)).sum(axis=0)
