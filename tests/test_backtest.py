@@ -234,7 +234,9 @@ def test_a_leg_that_stops_trading_leaves_the_other_as_it_is():
     with pytest.warns(
         UserWarning, match="'pair' .* BBB had no return on 60 of 140 stamps, first on 2024-07-19"
     ):
-        found = bf.backtest("historical", panel, pair, window=120, progressbar=False, levels=(0.95,))
+        found = bf.backtest(
+            "historical", panel, pair, window=120, progressbar=False, levels=(0.95,), drift="posterior"
+        )
     earned = found["realised"].sel(portfolio="pair").values
     np.testing.assert_allclose(earned[:80], returns[120:200, 0] - returns[120:200, 1], atol=1e-15)
     # On the day itself nothing is known: the leg is held and earns nothing. From the next day on it is gone.
