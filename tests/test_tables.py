@@ -44,6 +44,9 @@ SAME = {
     "the address of a site": lambda: "https://www.example.org/data\n" + lines(market()),
     "the hint of Excel": lambda: "sep=;\n" + lines(market(), ";", comma),
     "blank lines": lambda: lines(market()).replace("\n", "\n\n"),
+    "a table in Markdown": lambda: "| " + lines(market(), " | ").replace("\n", " |\n| ").replace(
+        "\n", "\n|---|---|---|---|\n", 1
+    ).removesuffix("| "),
     "rows of delimiters": lambda: lines(market()) + ",,,\n,,,\n",
     "a delimiter at every end": lambda: lines(market()).replace("\n", ",\n"),
     "line ends of Windows": lambda: lines(market()).replace("\n", "\r\n"),
@@ -161,6 +164,15 @@ ONE_COIN = {
         + [f'"{d:%m/%d/%Y}","{c:,.2f}","1.0","1.0","1.0","55.13K","-1.55%"' for d, c in market()["BTC"][::-1].items()]
     ),
     "the address of a site": lambda: "https://example.org\n" + bars().to_csv(),
+    "CoinMarketCap, as its page has it": lambda: "\n".join(
+        ["Date,Open*,High,Low,Close**,Volume,Market Cap"]
+        + [f'"{d:%b %d, %Y}",1.0,1.0,1.0,"{c:,.2f}","1,000","1,000,000"' for d, c in market()["BTC"].items()]
+    ),
+    "investing.com in German": lambda: "\n".join(
+        ['"Datum";"Zuletzt";"Eröffn.";"Hoch";"Tief";"Vol.";"+/- %"']
+        + [f'{d:%d.%m.%Y};{f"{c:,.2f}".translate(GERMAN)};1,0;1,0;1,0;55,13K;-1,55%' for d, c in market()["BTC"].items()]
+    ),
+    "Kraken": lambda: "\n".join(f"{d.value // 10**9},1,1,1,{c},5,9" for d, c in market()["BTC"].items()),
 }  # fmt: skip
 
 
@@ -176,6 +188,33 @@ def test_fields_of_one_coin_are_no_coins_and_the_remedy_reads_them(case, tmp_pat
     mended(str(caught.value)).to_csv(
         tmp_path / "prices.csv", index="read_csv" in case or found.index.name != "date"
     )
+
+
+def test_answers_of_exchanges_in_memory_get_the_line_that_reads_them():
+    pairs = [[d.value // 10**6, c] for d, c in market()["BTC"].items()]
+    answers = [
+        pairs,
+        np.array(pairs),
+        klines(),
+        {"prices": pairs, "market_caps": pairs, "total_volumes": pairs},
+    ]
+    for prices in answers:
+        with pytest.raises(PanelError, match="of one coin: with its name for BTC") as caught:
+            to_wide(prices, PRICES)
+        np.testing.assert_array_equal(
+            to_wide(mended(str(caught.value), prices=prices), PRICES)["BTC"], market()["BTC"]
+        )
+
+
+@pytest.mark.parametrize("name", ["{0}_{1}", "{1} {0}-USD", "{0}.{1}", "{1}_{0}", "{0}:{1}"])
+def test_coin_and_field_in_one_name_are_fields(name):
+    wide = pd.concat({c: bars(c) for c in COINS}, axis=1)
+    prices = wide.set_axis([name.format(coin, field) for coin, field in wide.columns], axis=1)
+    with pytest.raises(PanelError, match=r"are fields of coins\. Keep one field of each") as caught:
+        to_wide(prices, PRICES)
+    found = to_wide(mended(str(caught.value), prices=prices), PRICES)
+    np.testing.assert_array_equal(found, market())
+    assert [c.removesuffix("-USD") for c in found] == COINS
 
 
 @pytest.mark.parametrize("volume", ["Volume", "Volume USDT", "quote_volume", "taker_buy_volume", "marketCap"])
@@ -241,7 +280,38 @@ def test_two_exchanges_in_one_table_are_told_apart_by_the_remedy(tmp_path):
     np.testing.assert_array_equal(to_wide(mended(str(caught.value)), PRICES), market())
 
 
+def test_days_of_spreadsheets_and_days_as_numbers_are_refused_with_their_line():
+    for days in (range(45_316, 45_336), [int(f"{d:%Y%m%d}") for d in DAYS]):
+        prices = market().reset_index().assign(date=list(days))
+        with pytest.raises(PanelError, match="dates are ISO 8601") as caught:
+            to_wide(prices, PRICES)
+        assert to_wide(mended(str(caught.value), prices=prices), PRICES).index.equals(DAYS)
+
+
+def test_columns_of_one_word_do_not_make_a_wide_table_long(tmp_path):
+    path = written(tmp_path, market().assign(currency="USD").to_csv())
+    with pytest.raises(PanelError, match="'currency' holds string") as caught:
+        to_wide(path, PRICES)
+    np.testing.assert_array_equal(to_wide(mended(str(caught.value)), PRICES), market())
+
+
+LAYOUTS = {
+    "a title": lambda: "Prices of coins\n" + lines(market()),
+    "a title above decimal commas": lambda: "Kurse\n" + lines(market(), ";", comma),
+    "a row of units": lambda: lines(market()).replace("\n", "\n,USD,USD,USD\n", 1),
+    "blanks between fields": lambda: lines(market(), " "),
+}
+
+
+@pytest.mark.parametrize("case", LAYOUTS)
+def test_layouts_that_are_refused_have_a_line_that_reads_them(case, tmp_path):
+    with pytest.raises(PanelError) as caught:
+        to_wide(written(tmp_path, LAYOUTS[case]()), PRICES)
+    np.testing.assert_array_equal(to_wide(mended(str(caught.value)), PRICES), market())
+
+
 WRITTEN = {
+    "one hour a day": "%Y-%m-%d %I-%p",
     "American days": "%m/%d/%Y",
     "European days": "%d/%m/%Y",
     "German days": "%d.%m.%Y",
@@ -260,7 +330,7 @@ def test_dates_in_another_style_are_refused_with_the_code_that_reads_them(case, 
     with pytest.raises(PanelError, match="dates are ISO 8601") as caught:
         to_wide(given, PRICES)
     np.testing.assert_array_equal(to_wide(mended(str(caught.value), prices=given), PRICES), market())
-    assert to_wide(mended(str(caught.value), prices=given), PRICES).index.equals(DAYS)
+    assert to_wide(mended(str(caught.value), prices=given), PRICES).index.normalize().equals(DAYS)
 
 
 @pytest.mark.parametrize(("unit", "per"), [("s", 10**9), ("ms", 10**6), ("us", 10**3), ("ns", 1)])

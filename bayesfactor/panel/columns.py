@@ -46,7 +46,7 @@ def read_columns(table: Given, frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     counts = counting(read)
     if counts:
         msg = (
-            f"{form.what}: a column of a {form.dim} does more than count the rows; {few(counts)} holds 1, "
+            f"{form.what}: no {form.dim} counts the rows; {few(counts)} holds 1, "
             f"2, 3, ... Leave it out: `{form.what} = {table.code}.drop(columns={counts!r})`."
         )
         raise PanelError(msg)

@@ -17,10 +17,14 @@ from bayesfactor.tables.numbers import MISSING, is_number
 __all__ = ["convert", "date_columns", "dates_of", "looks_dated"]
 
 _CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?")
-_ISO: Final = re.compile(r"[0-9]{4}-?[0-9]{2}(?:-?[0-9]{2})?(?:[ T].*)?")
+_ISO: Final = re.compile(
+    r"(?:[0-9]{4}([-/.])[0-9]{1,2}(?:\1[0-9]{1,2})?|[0-9]{8})"
+    r"(?:[ T][0-9]{1,2}(?::?[0-9]{2}(?::?[0-9]{2}(?:\.[0-9]+)?)?)?\s*(?:Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
 _DAYS: Final = (
     "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y", "%b %d, %Y",
-    "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%Y.%m.%d", "%b %d %Y", "%Y%m%d",
+    "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%b-%y", "%b %Y", "%B %Y", "%d-%b-%Y", "%d-%b-%y", "%Y.%m.%d",
+    "%b %d %Y", "%Y%m%d", "%Y-%m-%d", "%Y/%m/%d",
 )  # fmt: skip
 _HOURS: Final = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %I-%p")
 _UNITS: Final = {10: "s", 13: "ms", 16: "us", 19: "ns"}
@@ -88,6 +92,10 @@ def reading(values: Sequence[Any], column: str | int) -> str | None:
         if digits == {13, 16}:
             return f"pd.to_datetime({at}.where({at} > 10**14, {at} * 1000), unit='us')"
         return f"pd.to_datetime({at}, unit='{_UNITS[max(digits)]}')"
+    if cells and all(re.fullmatch(r"[2-6][0-9]{4}(\.[0-9]+)?", c) for c in cells):
+        return f"pd.to_datetime({at}.astype(float), unit='D', origin='1899-12-30')"
+    if cells and all(isinstance(v, int | np.integer) for v in values) and all(map(_is_compact, cells)):
+        return f"pd.to_datetime({at}.astype(str), format='%Y%m%d')"
     if cells and not all(_ISO.fullmatch(c) for c in cells):
         found = [f for f in _formats(cells[0]) if _parsed(cells, f) is not None]
         if found:
@@ -159,6 +167,7 @@ def _checked(values: pd.Index, table: Given, form: Form, column: str | None) -> 
         )
         seen = ", ".join(repr(v) for v in values[:3])
         kind = "counts since 1970" if "unit=" in code else "written in another way"
+        kind = "days as a spreadsheet counts them" if "origin=" in code else kind
         msg = (
             f"{form.what}: dates are ISO 8601 (such as 2023-01-31) or datetimes; got {seen}, {kind}. Read "
             f"them so: `{form.what} = {how}`. For the command line, add .to_csv('{form.what}.csv', "

@@ -19,21 +19,18 @@ from bayesfactor.tables.given import csv_code
 from bayesfactor.tables.names import few
 from bayesfactor.tables.numbers import check_decimal, is_number
 
-__all__ = ["is_field", "refuse_fields_of_one_coin", "refuse_no_header", "value_among"]
+__all__ = [
+    "is_field",
+    "refuse_fields_in_names",
+    "refuse_fields_of_one_coin",
+    "refuse_no_header",
+    "value_among",
+]
 
 _OFTEN_COINS: Final = {
-    "open",
-    "high",
-    "low",
-    "last",
-    "bid",
-    "ask",
-    "vol",
-    "count",
-    "change",
-    "ignore",
-    "dividends",
-}
+    "open", "high", "low", "last", "bid", "ask", "vol", "count", "change", "ignore", "dividends", "hoch",
+    "tief",
+}  # fmt: skip
 """Fields after which coins are called, too."""
 _NEVER_COINS: Final = {
     "close", "adjclose", "adjustedclose", "adjcloseprice", "closeprice", "closingprice", "openprice",
@@ -41,9 +38,12 @@ _NEVER_COINS: Final = {
     "marketcap", "mcap", "vwap", "marketcapitalization", "numberoftrades", "trades", "tradecount",
     "tradescount", "closetime", "timeclose", "timehigh", "timelow", "stocksplits", "circulatingsupply",
     "openinterest", "totalvolume", "quotevolume", "quoteassetvolume", "basevolume", "weightedaverage",
-    "changepercent", "percentchange", "capmrktcurusd", "adjustedprice",
+    "changepercent", "percentchange", "capmrktcurusd", "adjustedprice", "closeusdt", "priceusdt", "closeeur",
+    "priceeur", "closingpriceusd", "zuletzt", "eröffn", "eröffnung", "schlusskurs", "dernier", "ouv",
+    "plushaut", "plusbas", "último", "apertura", "máximo", "mínimo", "cierre",
 }  # fmt: skip
 _STEMS: Final = ("volume", "takerbuy")
+_BARS: Final = {"open", "high", "low", "close", "adjclose", "volume", "marketcap", "price"}
 _CLOSES: Final = {2: 1, 5: 4, 6: 4, 7: 4, 8: 4, 11: 4, 12: 4}
 """Where the price stands in files without header, by their number of columns: after open, high and low."""
 
@@ -56,6 +56,40 @@ def is_field(name: object) -> bool:
 
 def _is_sure(word: str) -> bool:
     return word in _NEVER_COINS or word.startswith(_STEMS)
+
+
+def refuse_fields_in_names(table: Given, form: Form, columns: Sequence[str], date: str | None) -> None:
+    """Raise if names of columns are coin and field in one, such as BTC_close and BTC_volume, or close.BTC.
+
+    Raises
+    ------
+    PanelError
+        With the code that keeps one field of each coin.
+    """
+    pairs = {c: pair for c in columns if (pair := _coin_and_field(c)) is not None}
+    fields = {field for _, field in pairs.values()}
+    if form.dim != ASSET or len(pairs) < max(2, 0.8 * len(columns)) or len(fields) < 2:
+        return
+    field = next((n for n in form.value_names if n in fields), None)
+    kept = {c: coin for c, (coin, own) in pairs.items() if own == field}
+    remedy = "Keep one field of each coin"
+    if kept:
+        start = table.code + (f".set_index({date!r})" if date is not None else "")
+        remedy = f"Keep one field of each: `{form.what} = {start}[{list(kept)!r}].rename(columns={kept!r})`"
+    msg = (
+        f"{form.what}: a wide table has one column per coin, named after it; {few(pairs)} are fields of "
+        f"coins. {remedy}."
+    )
+    raise PanelError(msg)
+
+
+def _coin_and_field(name: str) -> tuple[str, str] | None:
+    """Return coin and field of a name that is made of both, None of another."""
+    for separator in ("_", " ", ".", ":", "|", "-", "/"):
+        for head, tail in ((name.rpartition(separator)[::2]), name.partition(separator)[::2][::-1]):
+            if head and tail and plain(tail) in _BARS and plain(head) not in _BARS:
+                return head, plain(tail)
+    return None
 
 
 def refuse_fields_of_one_coin(table: Given, form: Form, columns: Sequence[str], date: str | None) -> None:
@@ -166,7 +200,8 @@ def _line(table: Given, date: str | None, field: str) -> str:
         cells = table.frame[field].tolist()
         decimal = check_decimal(cells, Door(field, PanelError))
         thousands = any("," in c for c in cells) if decimal == "." else any("." in c for c in cells)
-        code = csv_code(table.sheet, decimal, thousands=thousands)
+        words = date if thousands else None
+        code = csv_code(table.sheet, decimal, thousands=thousands, words=words)
         if read_numbers(cells, decimal).unread:
             return code
     if date is not None:

@@ -52,7 +52,8 @@ class Form:
 
 _PRICE: Final = (
     "price", "prices", "close", "closeprice", "closingprice", "priceclose", "priceusd", "closeusd",
-    "last", "lastprice", "adjclose", "adjustedclose", "adjcloseprice",
+    "last", "lastprice", "closeusdt", "priceusdt", "closeeur", "priceeur", "closingpriceusd", "adjclose",
+    "adjustedclose", "adjcloseprice", "zuletzt", "schlusskurs", "dernier", "último", "cierre",
 )  # fmt: skip
 _RETURN: Final = ("return", "returns", "value", "ret", "dailyreturn")
 _CAP: Final = ("marketcap", "cap", "value", "mcap", "marketcapusd", "marketcapitalization", "capmrktcurusd")
@@ -67,8 +68,8 @@ FACTORS: Final = Form(
     "factors", FACTOR, ("factor",), _RETURN, (FACTOR_RETURNS, "factors", RETURNS), percent=True
 )
 DRIVERS: Final = Form(
-    "drivers", FACTOR, ("driver", "factor", "series", "metric", "indicator"), ("value",),
-    ("drivers", FACTOR_RETURNS), percent=True, spare_words=True,
+    "drivers", FACTOR, ("driver", "factor", "series", "metric", "indicator", "ticker", "symbol"),
+    ("value", *_PRICE), ("drivers", FACTOR_RETURNS), percent=True, spare_words=True,
 )  # fmt: skip
 CAPS: Final = Form("market_cap", ASSET, ASSET_NAMES, _CAP, ("market_cap",))
 VOLUME: Final = Form("volume", ASSET, ASSET_NAMES, _TRADED, ("volume",))

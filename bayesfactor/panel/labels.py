@@ -15,6 +15,7 @@ __all__ = ["check_factor_names", "families_of", "groups_of"]
 ONE_GROUP = "all"
 MARKET_NAMES = ("market", "mkt")
 GROUPS: Final = Door("groups", PanelError)
+FAMILIES: Final = Door("families", PanelError)
 GROUP_NAMES: Final = ("group", "groups", "sector", "category", "class", "industry", "cluster")
 
 
@@ -37,7 +38,9 @@ def families_of(
     families: Mapping[str, str] | None, factors: Sequence[str], fallback: Mapping[str, str] | None
 ) -> list[str]:
     """Return the family of each factor: as given, else as its coord says, else by its name."""
-    given = dict(families or {})
+    told = families or {}
+    keys, values = clean_names(told, FAMILIES), clean_names(told.values(), FAMILIES)
+    given = dict(zip(keys, values, strict=True))
     strangers = [name for name in given if name not in factors]
     if strangers:
         have = ", ".join(factors) or "none"

@@ -10,6 +10,7 @@ from bayesfactor.panel.fields import is_field, value_among
 from bayesfactor.panel.forms import DATE_NAMES, Form
 from bayesfactor.schema import ASSET
 from bayesfactor.tables import Given, clean_names, plain
+from bayesfactor.tables.given import csv_code
 from bayesfactor.tables.numbers import MISSING, is_number
 
 __all__ = ["one_level"]
@@ -34,11 +35,15 @@ def one_level(table: Given, form: Form) -> Given:
     varied = [k for k, names in enumerate(levels) if len(set(names)) > 1] or [0]
     fields = [k for k, names in enumerate(levels) if all(map(is_field, names))]
     coins = [k for k in range(len(levels)) if k not in fields and (k in varied or len(varied) == 1)]
-    if form.dim != ASSET or len(fields) != 1 or len(coins) != 1:
+    if not (form.dim == ASSET or form.spare_words) or len(fields) != 1 or len(coins) != 1:
+        remedy = f"{table.code}.droplevel(0, axis=1)"
+        if table.sheet is not None:
+            below = table.sheet.lines[1 : 1 + len(table.frame) - len(frame)]
+            remedy = csv_code(replace(table.sheet, skipped=[*table.sheet.skipped, *below]))
         msg = (
             f"{form.what}: columns are one level of names, or fields (Close, Volume, ...) by {form.dim}; "
-            f"got {len(levels)} levels. Pick the level that holds the {form.dim}s, such as by `{form.what} "
-            f"= {table.code}.droplevel(0, axis=1)`."
+            f"got {len(levels)} levels. Keep the one that holds the {form.dim}s, such as by "
+            f"`{form.what} = {remedy}`."
         )
         raise PanelError(msg)
     field, coin = levels[fields[0]], levels[coins[0]]

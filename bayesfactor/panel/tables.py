@@ -5,10 +5,12 @@ and nowhere else. Nothing is filled, dropped or guessed on the way; what is left
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -16,14 +18,19 @@ from bayesfactor.errors import DamagedFileError, MissingFileError, PanelError, S
 from bayesfactor.keep import read
 from bayesfactor.panel.calendar import to_stamps
 from bayesfactor.panel.columns import numbers_among, read_columns
-from bayesfactor.panel.dates import date_columns, dates_of
-from bayesfactor.panel.fields import refuse_fields_of_one_coin, refuse_no_header, value_among
+from bayesfactor.panel.dates import date_columns, dates_of, reading
+from bayesfactor.panel.fields import (
+    refuse_fields_in_names,
+    refuse_fields_of_one_coin,
+    refuse_no_header,
+    value_among,
+)
 from bayesfactor.panel.forms import FACTORS, PRICES, RETURNS_FORM, Form
 from bayesfactor.panel.levels import one_level
 from bayesfactor.panel.words import few, stamps_text
 from bayesfactor.periods import between
 from bayesfactor.schema import ASSET, FACTOR, TIME
-from bayesfactor.tables import Given, clean_names, given, named, plain
+from bayesfactor.tables import Given, clean, given, named, named_column, plain
 from bayesfactor.tables.given import without_counters
 
 __all__ = [
@@ -60,6 +67,7 @@ def to_wide(data: object, form: Form) -> pd.DataFrame:
     others = [str(table.frame.columns[j]) for j in places]
     if label is None:
         _refuse_long(table, others, dates, form)
+        refuse_fields_in_names(table, form, others, next(iter(dates), None))
         refuse_fields_of_one_coin(table, form, others, next(iter(dates), None))
     stamps = to_stamps(dates_of(table, form, dates), form.what)
     frame = table.frame.iloc[:, places].set_axis(stamps, axis="index")
@@ -110,7 +118,7 @@ def coord_labels(data: object, dim: str, name: str) -> dict[str, str] | None:
     coord = data.coords[name]
     if coord.dims != (dim,):
         return None
-    return dict(zip(data[dim].to_numpy().astype(str), coord.to_numpy().astype(str), strict=True))
+    return dict(zip(map(clean, data[dim].to_numpy()), map(clean, coord.to_numpy()), strict=True))
 
 
 def _given(data: object, form: Form) -> Given:
@@ -119,7 +127,7 @@ def _given(data: object, form: Form) -> Given:
         return Given(_from_xarray(data, form), f"{form.what}.to_pandas()", labelled=True)
     if isinstance(data, pd.Series):
         return _from_series(data, form)
-    found = given(data, form.door, header=False)
+    found = given(data, form.door, header=False) or _of_rows(data, form)
     if found is None:
         msg = (
             f"{form.what}: give a DataFrame, an xarray object or a path to CSV or Parquet; got "
@@ -131,6 +139,21 @@ def _given(data: object, form: Form) -> Given:
     if found.labelled and plain(found.frame.index.name) in form.label_names:
         return Given(found.frame.reset_index(), f"{found.code}.reset_index()", labelled=False)
     return found
+
+
+def _of_rows(data: object, form: Form) -> Given | None:
+    """Return rows of stamp and numbers, as exchanges answer, which have no names of columns."""
+    code = f"pd.DataFrame({form.what})"
+    if isinstance(data, Mapping):
+        key = next((k for k in data if plain(k) in form.value_names), None)
+        data, code = data.get(key), f"pd.DataFrame({form.what}[{key!r}])"
+    rows = data.tolist() if isinstance(data, np.ndarray) and data.ndim == 2 else data
+    if not isinstance(rows, list) or not rows or not all(isinstance(r, list | tuple) for r in rows):
+        return None
+    widths = {len(r) for r in rows}
+    if len(widths) > 1 or widths < {2} or reading([r[0] for r in rows], 0) is None:
+        return None
+    return Given(pd.DataFrame(rows), code, labelled=False)
 
 
 def _from_series(series: pd.Series, form: Form) -> Given:
@@ -201,7 +224,10 @@ def _label_column(table: Given, form: Form) -> str | None:
     have = [plain(c) for c in columns]
     for wanted in form.label_names:
         for place in (j for j, name in enumerate(have) if name == wanted):
-            if not numbers_among(table.frame.iloc[:, place], text=table.text):
+            column = table.frame.iloc[:, place]
+            # one word all along beside columns of coins names something else, such as a currency
+            told = column.nunique() > 1 or any(name in form.value_names for name in have)
+            if told and not numbers_among(column, text=table.text):
                 return columns[place]
     return None
 
@@ -221,8 +247,7 @@ def _refuse_long(table: Given, columns: list[str], dates: tuple[str, ...], form:
 
 def _from_long(table: Given, frame: pd.DataFrame, label: str, form: Form) -> pd.DataFrame:
     value = value_among(frame, list(frame.columns), form, text=table.text)
-    names = clean_names(frame[label], form.door)
-    _refuse_blank(names, form)
+    names = named_column(table, list(table.frame.columns).index(label), form.door, form.dim)
     read = read_columns(table, frame.iloc[:, [value]], form)
     pairs = pd.DataFrame({"stamp": frame.index, "name": names, "value": read.iloc[:, 0].to_numpy()})
     twice = pairs.duplicated(["stamp", "name"])

@@ -31,6 +31,8 @@ _LEAST: Final = 0.025
 _WILD: Final = 3.0
 """Prices are doubted at three times that: they are in no unit, and small coins are wild."""
 _FEWEST: Final = 10
+_ENOUGH: Final = 30
+"""With fewer returns a median is doubted only where it is wild."""
 _SURE: Final = 20
 """So many returns without a negative one are none."""
 _SMALL: Final = 0.005
@@ -59,12 +61,13 @@ def check_unit_of_returns(returns: pd.DataFrame, source: str, periods_per_year: 
     if source == "returns":
         _refuse_levels(returns)
     limit = _largest_usual(periods_per_year)
-    if source != "returns":
-        limit = min(_USUAL, _WILD * limit)
     values = returns.abs()
-    typical = float(np.nanmedian(values.to_numpy())) if values.notna().any(axis=None) else 0.0
-    each = values.median()[values.count() >= _FEWEST]
-    large = each.index[each > limit]
+    count = int(values.count().sum())
+    if source != "returns" or count < _ENOUGH:
+        limit = min(1.0 if count < _ENOUGH else _USUAL, _WILD * limit)
+    typical = float(np.nanmedian(values.to_numpy())) if count else 0.0
+    each = values.median()[values.count() >= _ENOUGH]
+    large = each.index[each > 2.0 * limit]
     if not (typical > limit or len(large)):
         return
     size = typical if typical > limit else float(each.max())

@@ -15,6 +15,14 @@ from bayesfactor.tables.text import Sheet, check_exists, read_sheet
 __all__ = ["TEXT", "Given", "counting", "csv_code", "given", "named", "without_counters"]
 
 TEXT: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_READERS: Final = (
+    ((".xlsx", ".xls", ".ods"), "read_excel"),
+    ((".json",), "read_json"),
+    ((".feather", ".arrow"), "read_feather"),
+    ((".h5", ".hdf5"), "read_hdf"),
+    ((".zip",), "read_csv"),
+)
+"""What reads tables that are not read here."""
 _PARQUET: Final = (".parquet", ".pq")
 _COUNTERS: Final = {
     "",
@@ -146,9 +154,11 @@ def _from_file(path: Path, door: Door, *, any_name: bool, short_rows: bool) -> G
     if name.endswith(_PARQUET):
         return _from_parquet(path, door)
     if not (any_name or name.endswith(TEXT)):
+        reader = next((r for ends, r in _READERS if name.endswith(ends)), None)
+        other = f", such as pd.{reader}({str(path)!r})" if reader else ""
         msg = (
-            f"{door.what}: files end in {', '.join(TEXT)}, .parquet or .pq; got {path.name!r}. Pass a "
-            "DataFrame."
+            f"{door.what}: files end in {', '.join(TEXT)}, .parquet or .pq; got {path.name!r}. "
+            f"Pass a DataFrame{other}."
         )
         raise door.error(msg)
     sheet = read_sheet(path, door, short_rows=short_rows)
@@ -156,9 +166,9 @@ def _from_file(path: Path, door: Door, *, any_name: bool, short_rows: bool) -> G
     return Given(frame, csv_code(sheet), labelled=False, sheet=sheet, file=True)
 
 
-def csv_code(sheet: Sheet, decimal: str = ".", *, thousands: bool = False) -> str:
+def csv_code(sheet: Sheet, decimal: str = ".", *, thousands: bool = False, words: str | None = None) -> str:
     """Return Python that reads a file of text with pandas."""
-    code = f"pd.read_csv({str(sheet.path)!r}{sheet.options(decimal, thousands=thousands)})"
+    code = f"pd.read_csv({str(sheet.path)!r}{sheet.options(decimal, thousands=thousands, words=words)})"
     return code + (".rename(columns=str.strip)" if sheet.padded else "")
 
 
@@ -182,7 +192,8 @@ def _frame(data: Any, door: Door) -> pd.DataFrame | None:
     """Return a pandas frame of what is tabular in memory, None of what is not."""
     if isinstance(data, pd.DataFrame):
         return data
-    if isinstance(data, Mapping) and data and all(_is_column(v) for v in data.values()):
+    rows = isinstance(data, Mapping) and data and all(isinstance(v, Mapping) for v in data.values())
+    if isinstance(data, Mapping) and data and (rows or all(_is_column(v) for v in data.values())):
         try:
             return pd.DataFrame(dict(data))
         except ValueError as error:
@@ -200,7 +211,10 @@ def _frame(data: Any, door: Door) -> pd.DataFrame | None:
 
 
 def _is_column(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    """Whether a value is a column of cells: no text, no table of its own."""
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping):
+        return False
+    return not (isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple))
 
 
 def _code(data: Any, variable: str) -> str:

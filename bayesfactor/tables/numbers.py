@@ -67,33 +67,33 @@ def check_decimal(cells: Iterable[str], door: Door) -> str:
     BayesFactorError
         The door's, if some cells have a decimal point and some a decimal comma, or if commas may be either.
     """
-    dots, commas, doubtful = [], [], []
+    dots: list[str] = []
+    commas: list[str] = []
+    doubtful: list[str] = []
     for cell in cells:
-        if "," not in cell and "." not in cell:
+        # one more decimal point says nothing new
+        if "," not in cell and cell.count(".") < (2 if dots else 1):
             continue
         parts = _parts(cell)
         if parts is None:
             continue
         as_dot, as_comma = bool(_DOT.fullmatch(parts.core)), bool(_COMMA.fullmatch(parts.core))
-        if as_dot and as_comma:
+        if as_dot != as_comma:
+            (dots if as_dot else commas).append(cell)
+        elif as_dot and "," in cell:
             doubtful.append(cell)
-        elif as_dot:
-            dots.append(cell)
-        elif as_comma:
-            commas.append(cell)
     if dots and commas:
         msg = (
             f"{door.what}: a table has one decimal sign; {dots[0]!r} has a point and {commas[0]!r} a comma. "
             "Write all numbers alike."
         )
         raise door.error(msg)
-    unclear = [c for c in doubtful if "," in c]
-    if unclear and not dots and not commas:
-        plain = unclear[0].replace(",", "")
+    if doubtful and not dots and not commas:
+        plain = doubtful[0].replace(",", "")
         msg = (
-            f"{door.what}: a comma in {few(map(repr, unclear))} is a decimal sign or a separator of "
+            f"{door.what}: a comma in {few(map(repr, doubtful))} is a decimal sign or a separator of "
             f"thousands, and nothing in the table says which. Write {plain} or "
-            f"{unclear[0].replace(',', '.')}."
+            f"{doubtful[0].replace(',', '.')}."
         )
         raise door.error(msg)
     return "," if commas else "."

@@ -6,13 +6,14 @@ import io
 import re
 import warnings
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from bayesfactor.errors import MissingFileError
 from bayesfactor.keep import unescaped_text
 from bayesfactor.tables.names import Door, few
+from bayesfactor.tables.numbers import check_decimal
 
 __all__ = ["Sheet", "check_exists", "read_sheet"]
 
@@ -20,6 +21,8 @@ _DELIMITERS: Final = (",", ";", "\t", "|")
 _NAMES: Final = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 _ENCODINGS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _URL: Final = re.compile(r"\W*(?:https?://|www\.)\S+", re.IGNORECASE)
+_RULE: Final = re.compile(r"\s*(?::?-{3,}:?\s*)?")
+"""A cell of a row without content: nothing, or the line under the header of a printed table."""
 _SAMPLE: Final = 200
 
 
@@ -40,13 +43,16 @@ class Sheet:
     padded: bool = False
     """Whether names of columns have blanks around them in the file."""
 
-    def options(self, decimal: str = ".", *, thousands: bool = False) -> str:
+    def options(self, decimal: str = ".", *, thousands: bool = False, words: str | None = None) -> str:
         """Return what `pd.read_csv` has to be told to find the same cells."""
         told = ""
         if decimal == ",":
             told += ", decimal=','"
         if thousands:
             told += f", thousands={'.' if decimal == ',' else ','!r}"
+        if words is not None:
+            # a separator of thousands would be taken out of dates, too
+            told += f", dtype={{{words!r}: str}}"
         if self.padded:
             told += ", skipinitialspace=True"
         if self.delimiter != ",":
@@ -102,7 +108,7 @@ def read_sheet(path: Path, door: Door, *, short_rows: bool = False) -> Sheet:
             "quotes there, or write the file again."
         )
         raise door.error(msg) from error
-    found = [([_cell(c) for c in row], line) for row, line in raw if any(c.strip() for c in row)]
+    found = [([_cell(c) for c in row], line) for row, line in raw if not all(map(_RULE.fullmatch, row))]
     if not found:
         msg = (
             f"{door.what}: {path.name!r} cannot be read as CSV: it holds no row. Write it again, with a "
@@ -115,6 +121,7 @@ def read_sheet(path: Path, door: Door, *, short_rows: bool = False) -> Sheet:
     skipped = [n for n in skipped if n < numbers[0]]
     sheet = Sheet(path, rows, numbers, delimiter, encoding, skipped, above, padded)
     _check_title(sheet, door)
+    _check_blanks(sheet, door)
     _check_lengths(sheet, door, short_rows=short_rows)
     return _without_empty_columns(sheet)
 
@@ -220,11 +227,28 @@ def _check_title(sheet: Sheet, door: Door) -> None:
     alone = len(sheet.rows[0]) == 1 or (len(sheet.rows[0]) > 2 and sheet.rows[0][0] != "")
     if len(filled) > 2 and alone and len(filled[0]) == 1 < min(len(r) for r in filled[1:]):
         above = sheet.lines[0]
-        more = Sheet(sheet.path, [], [], sheet.delimiter, sheet.encoding, [*sheet.skipped, above])
+        more = replace(sheet, skipped=[*sheet.skipped, above])
+        cells = [c for row in sheet.rows[2:] for c in row]
+        try:
+            decimal = check_decimal(cells, door)
+        except door.error:
+            decimal = "."
         msg = (
             f"{door.what}: the first row names the columns; line {above} of {sheet.path.name!r} is "
-            f"{filled[0][0]!r}. Delete that line, or read the rest: `{door.what} = "
-            f"pd.read_csv({str(sheet.path)!r}{more.options()})`."
+            f"{filled[0][0]!r}. Delete that line, or read the rest: "
+            f"`{door.what} = pd.read_csv({str(sheet.path)!r}{more.options(decimal)})`."
+        )
+        raise door.error(msg)
+
+
+def _check_blanks(sheet: Sheet, door: Door) -> None:
+    """Refuse fields that are separated by blanks alone."""
+    words = {len(row[0].split()) for row in sheet.rows}
+    if max(map(len, sheet.rows)) == 1 and len(words) == 1 and words != {1}:
+        msg = (
+            f"{door.what}: fields are separated by ',', ';', tab or '|'; those of "
+            f"{sheet.path.name!r} by blanks. "
+            f"Read them so: `{door.what} = pd.read_csv({str(sheet.path)!r}, sep=r'\\s+')`."
         )
         raise door.error(msg)
 
