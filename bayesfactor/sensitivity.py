@@ -27,6 +27,7 @@ def prior_sensitivity(
     tree: xr.DataTree,
     weights: Any,
     *,
+    fill_zero: bool = False,
     levels: Sequence[float] = (0.95, 0.99),
     horizon: int = 1,
     priors: Sequence[str] | None = None,
@@ -44,8 +45,10 @@ def prior_sensitivity(
     ----------
     tree : DataTree
         From `bf.fit`.
-    weights : mapping, Series or DataArray (asset)
+    weights : mapping, Series, DataArray (asset), table or path of one, or "equal"
         Fractions of the portfolio's value, as `bf.decompose_risk` takes them.
+    fill_zero : bool
+        Assets that are not named have weight 0; without it they are refused.
     levels : sequence of float
         Confidence levels, above 0.5 and below 1.
     horizon : int
@@ -101,7 +104,14 @@ def prior_sensitivity(
         msg = f"draws is a whole number of at least 100: tails of fewer weights say nothing; got {draws!r}."
         raise RiskError(msg)
     risk = risk_by_draw(
-        tree, weights, levels=levels, horizon=horizon, draws=draws, drift=drift, random_seed=random_seed
+        tree,
+        weights,
+        fill_zero=fill_zero,
+        levels=levels,
+        horizon=horizon,
+        draws=draws,
+        drift=drift,
+        random_seed=random_seed,
     )
     tree = whole_fit(tree)
     names = _priors(tree, priors)

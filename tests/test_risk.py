@@ -8,7 +8,7 @@ from trees import make_tree, with_means
 
 import bayesfactor as bf
 from bayesfactor import schema as s
-from bayesfactor.errors import NumericalError
+from bayesfactor.errors import NumericalError, WeightsError
 from bayesfactor.risk.labelled import thinned_draws
 from bayesfactor.risk.student_cf import cf_table
 from bayesfactor.risk.tails import tail_kernel
@@ -362,3 +362,26 @@ def test_equal_weights_have_a_name():
     how = {"paths": 5, "random_seed": 1}
     named = bf.decompose_risk(tree, "equal", **how)
     xr.testing.assert_identical(named, bf.decompose_risk(tree, dict.fromkeys(assets, 1 / len(assets)), **how))
+
+
+def test_assets_that_are_not_named_are_not_held_where_that_is_said(tmp_path):
+    tree = make_tree(draws=120)
+    first, *others = tree["observed_data"]["asset"].values
+    whole, one = {first: 1.0, **dict.fromkeys(others, 0.0)}, {first: 1.0}
+    with pytest.raises(WeightsError, match="fill_zero=True"):
+        bf.decompose_risk(tree, one)
+    how = {"paths": 5, "random_seed": 1}
+    for verb, more in (
+        (bf.decompose_risk, how),
+        (bf.stress, {"scenarios": bf.RegimeShift(volatility=2.0), **how}),
+        (bf.incremental_risk, {"trades": {"more": {first: 0.1}}, **how}),
+    ):
+        xr.testing.assert_identical(verb(tree, one, fill_zero=True, **more), verb(tree, whole, **more))
+    table = bf.prior_sensitivity(tree, one, fill_zero=True, random_seed=1)
+    assert table.equals(bf.prior_sensitivity(tree, whole, random_seed=1))
+    page, same = tmp_path / "a.html", tmp_path / "b.html"
+    free = {"allow_unconverged": True, "random_seed": 1}
+    risk = bf.decompose_risk(tree, whole, **how)
+    bf.report(tree, one, page, fill_zero=True, benchmark=one, risk=risk, **free)
+    bf.report(tree, whole, same, benchmark=whole, risk=risk, **free)
+    assert page.read_text() == same.read_text()

@@ -18,7 +18,11 @@ _RULE: Final = "period is a pandas frequency such as 'ME' or 'YE', or (start, en
 
 
 def attribute_returns(
-    tree: xr.DataTree, weights: Any, period: str | tuple[object, object] | None = None
+    tree: xr.DataTree,
+    weights: Any,
+    period: str | tuple[object, object] | None = None,
+    *,
+    fill_zero: bool = False,
 ) -> xr.Dataset:
     """Split a portfolio's realised return into factors, drift and specific, with posterior intervals.
 
@@ -31,6 +35,8 @@ def attribute_returns(
         From `bf.fit`.
     weights : mapping, Series or DataArray (asset)
         Fractions of the portfolio's value, held constant.
+    fill_zero : bool
+        Assets that are not named have weight 0; without it they are refused.
     period : str, (start, end) or None
         A pandas frequency such as "ME", "QE" or "YE" for one row each; the two ends of one period, both
         inclusive, a date its whole day; or None for the whole sample.
@@ -52,7 +58,7 @@ def attribute_returns(
         If the period is not understood or holds no day of the sample.
     """
     d = read_draws(tree, verb="attribute_returns", part=True)
-    w = weights_for(weights, d.assets)
+    w = weights_for(weights, d.assets, fill_zero=fill_zero)
     spans = _periods(d.time, period)
     components = [*d.names, s.SPECIFIC, s.DRIFT]
     n, k = len(spans), len(components)

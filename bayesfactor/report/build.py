@@ -34,6 +34,7 @@ class _Asked:
     """How risk is computed where it is not given."""
 
     weights: Any
+    fill_zero: bool
     levels: Sequence[float] | None
     horizon: int | None
     drift: str | None
@@ -46,6 +47,7 @@ def report(
     weights: Any,
     path: str | Path,
     *,
+    fill_zero: bool = False,
     levels: Sequence[float] | None = None,
     horizon: int | None = None,
     drift: str | None = None,
@@ -74,9 +76,11 @@ def report(
     tree : DataTree, or mapping of str to DataTree
         From `bf.fit`; two or more fits of the same assets are compared, the first is what the others are
         held against.
-    weights : mapping, Series or DataArray (asset)
+    weights : mapping, Series, DataArray (asset), table or path of one, or "equal"
         Fractions of the portfolio's value, as `bf.decompose_risk` takes them. None takes those of `risk`,
         where it is given.
+    fill_zero : bool
+        Assets that are not named have weight 0; without it they are refused.
     path : str or Path
         Ends in `.html` or `.htm`, or in `.md` for Markdown. What stood there before is replaced once the new
         file is whole.
@@ -141,7 +145,7 @@ def report(
     folder = None if export is None else inputs.checked_folder(export)
     inputs.check_value(value)
     drift = None if drift is None else checked_drift(drift)
-    asked = _Asked(weights, levels, horizon, drift, root_entropy(random_seed), allow_unconverged)
+    asked = _Asked(weights, fill_zero, levels, horizon, drift, root_entropy(random_seed), allow_unconverged)
     if isinstance(tree, Mapping) and not isinstance(tree, xr.DataTree):
         _refuse_for_many(benchmark=benchmark, stress=stress, sensitivity=sensitivity)
         subjects = _subjects(tree, risk, diagnosis, asked)
@@ -166,13 +170,15 @@ def _single(
     s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="report")
     if risk is not None:
         inputs.check_risk(risk, tree)
-        inputs.check_weights(asked.weights, risk)
+        inputs.check_weights(asked.weights, risk, fill_zero=asked.fill_zero)
         inputs.check_asked(risk, tree, asked.levels, asked.horizon, asked.drift)
     scenarios = None if stress is None else check_stress(stress, tree)
     if sensitivity is not None:
         sensitivity_section(sensitivity)
     if benchmark is not None:
-        weights_for(benchmark, tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values)
+        assets = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values
+        weighed = weights_for(benchmark, assets, fill_zero=asked.fill_zero)
+        benchmark = dict(zip(assets.tolist(), weighed, strict=True))
     worth = float(risk.attrs.get("value", 1.0)) if risk is not None else 1.0
     subject = _subject(tree, asked, risk, diagnosis)
     if scenarios is not None:
@@ -195,7 +201,11 @@ def _subject(tree: xr.DataTree, asked: _Asked, risk: Any, diagnosis: Any, name: 
     if risk is None:
         levels = _LEVELS if asked.levels is None else asked.levels
         horizon = 1 if asked.horizon is None else asked.horizon
-        ahead: dict[str, Any] = {"horizon": horizon, "drift": asked.drift or "zero"}
+        ahead: dict[str, Any] = {
+            "fill_zero": asked.fill_zero,
+            "horizon": horizon,
+            "drift": asked.drift or "zero",
+        }
         risk = decompose_risk(tree, asked.weights, levels=levels, random_seed=asked.entropy, **ahead)
     fractions = (risk / float(risk.attrs.get("value", 1.0))).assign_attrs(risk.attrs)
     return Subject(tree, _predictions(tree, risk), fractions, diagnosis)
@@ -224,7 +234,7 @@ def _subjects(
         s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="report")
         if name in risk:
             inputs.check_risk(risk[name], tree)
-            inputs.check_weights(asked.weights, risk[name])
+            inputs.check_weights(asked.weights, risk[name], fill_zero=asked.fill_zero)
             inputs.check_asked(risk[name], tree, asked.levels, asked.horizon, asked.drift)
     return {
         str(name): _subject(tree, asked, risk.get(name), diagnosis.get(name), str(name))

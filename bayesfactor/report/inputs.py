@@ -142,11 +142,11 @@ def _alike(a: np.ndarray, b: np.ndarray) -> bool:
     return np.allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
-def check_weights(weights: Any, risk: xr.Dataset) -> None:
+def check_weights(weights: Any, risk: xr.Dataset, *, fill_zero: bool = False) -> None:
     """Refuse the risk of other weights than those given; None stands for those of the risk."""
     if weights is None:
         return
-    given = weights_for(weights, risk[s.ASSET].values, allow_zero=True)
+    given = weights_for(weights, risk[s.ASSET].values, allow_zero=True, fill_zero=fill_zero)
     if not _alike(given, risk["weight"].values):
         msg = "risk is that of other weights than those given. Give the same, or weights=None."
         raise RiskError(msg)

@@ -21,6 +21,7 @@ def risk_by_draw(
     tree: xr.DataTree,
     weights: Any,
     *,
+    fill_zero: bool = False,
     levels: Sequence[float] = (0.95, 0.99),
     horizon: int = 1,
     draws: int = 400,
@@ -41,7 +42,8 @@ def risk_by_draw(
     found = predict(tree, horizon, drift=drift, random_seed=random_seed)
     labels = found.labels
     kept, some = kept_draws(labels, draws), thinned_draws(labels, draws)
-    book = Book(found.moments.take(some), labels.to_canonical(weights_for(weights, labels.assets)))
+    w = weights_for(weights, labels.assets, fill_zero=fill_zero)
+    book = Book(found.moments.take(some), labels.to_canonical(w))
     tails = exact_tails(book, wanted, found, some)
     shape = (len(labels.chains), len(kept))
     sample, level = (s.CHAIN, s.DRAW), s.LEVEL

@@ -39,6 +39,7 @@ def decompose_risk(
     tree: xr.DataTree,
     weights: Any,
     *,
+    fill_zero: bool = False,
     levels: Sequence[float] = (0.95, 0.99),
     horizon: int = 1,
     value: float | None = None,
@@ -62,9 +63,11 @@ def decompose_risk(
     tree : DataTree
         From `bf.fit`. If it holds `predictions` of this horizon and drift (`bf.forecast`), those paths
         are used; otherwise paths are streamed.
-    weights : mapping, Series or DataArray (asset)
+    weights : mapping, Series, DataArray (asset), table or path of one, or "equal"
         Fractions of the portfolio's value for every asset of the model; shorts and leverage
         are allowed. None, or all zero, where there are positions alone.
+    fill_zero : bool
+        Assets that are not named have weight 0; without it they are refused.
     levels : sequence of float
         Confidence levels, above 0.5 and below 1.
     horizon : int
@@ -155,7 +158,7 @@ def decompose_risk(
     value = 1.0 if value is None else float(value)
     found = predict(tree, horizon, drift=drift, random_seed=random_seed)
     labels = found.labels
-    w = _weights(weights, labels, positions)
+    w = _weights(weights, labels, positions, fill_zero=fill_zero)
     book: Book = (BuyAndHold if compounding else Book)(found.moments, labels.to_canonical(w))
     if positions is not None:
         days = days_in_period(year_in(tree))
@@ -204,10 +207,10 @@ def _tails_given_draws(
     return linear_tails(thin, levels, found, some)
 
 
-def _weights(weights: Any, labels: Labels, positions: Positions | None) -> np.ndarray:
+def _weights(weights: Any, labels: Labels, positions: Positions | None, *, fill_zero: bool) -> np.ndarray:
     """Return spot weights (asset) in panel order, which are needed where there are no positions."""
     if weights is not None:
-        return weights_for(weights, labels.assets, allow_zero=positions is not None)
+        return weights_for(weights, labels.assets, allow_zero=positions is not None, fill_zero=fill_zero)
     if positions is None:
         msg = "weights say what is held; got None. Leave them out only where positions are given."
         raise WeightsError(msg)

@@ -30,6 +30,7 @@ def incremental_risk(
     weights: Any,
     trades: Any,
     *,
+    fill_zero: bool = False,
     levels: Sequence[float] = (0.95, 0.99),
     horizon: int = 1,
     value: float = 1.0,
@@ -46,8 +47,10 @@ def incremental_risk(
     ----------
     tree : DataTree
         From `bf.fit`.
-    weights : mapping, Series or DataArray (asset)
+    weights : mapping, Series, DataArray (asset), table or path of one, or "equal"
         What is held before, fractions of value; all may be zero.
+    fill_zero : bool
+        Assets that are not named have weight 0; without it they are refused.
     trades : mapping (trade) of mappings (asset), or DataFrame (trade, asset)
         Changes of weight, fractions of value; assets that are not named, or NaN in a DataFrame, do not
         change.
@@ -106,7 +109,7 @@ def incremental_risk(
     checked_value(value)
     found = predict(tree, horizon, drift=drift, random_seed=random_seed)
     labels = found.labels
-    before = weights_for(weights, labels.assets, allow_zero=True)
+    before = weights_for(weights, labels.assets, allow_zero=True, fill_zero=fill_zero)
     names, change = trades_for(trades, labels.assets)
     after = before + change
     after[np.abs(after) <= _NOTHING * (np.abs(before) + np.abs(change))] = 0.0

@@ -52,6 +52,7 @@ def stress(
     weights: Any,
     scenarios: Any,
     *,
+    fill_zero: bool = False,
     history: xr.Dataset | None = None,
     levels: Sequence[float] = (0.95, 0.99),
     value: float | None = None,
@@ -71,9 +72,11 @@ def stress(
     ----------
     tree : DataTree
         From `bf.fit`, or `bf.stack` for scenarios of the horizon stored.
-    weights : mapping, Series or DataArray (asset)
+    weights : mapping, Series, DataArray (asset), table or path of one, or "equal"
         Fractions of the portfolio's value for every asset of the model. None, or all zero, where there
         are positions alone.
+    fill_zero : bool
+        Assets that are not named have weight 0; without it they are refused.
     scenarios : mapping, sequence, str or Path
         Name to scenario (`bf.Episode`, `bf.FactorShock`, `bf.RegimeShift`, `bf.ReverseStress`,
         `bf.Liquidation`); scenarios, or names of `bf.list_episodes()`; or a TOML file of them.
@@ -153,7 +156,7 @@ def stress(
     labels = near.labels
     if weights is None and positions is not None:
         weights = dict.fromkeys(labels.assets.tolist(), 0.0)
-    w = weights_for(weights, labels.assets, allow_zero=positions is not None)
+    w = weights_for(weights, labels.assets, allow_zero=positions is not None, fill_zero=fill_zero)
     spot = labels.to_canonical(w)
     ask = Ask(tree, ahead, spot, history, float(value), labels)
     book: Book | None = None
