@@ -273,12 +273,12 @@ def test_correlations_go_to_one_by_the_share_asked_for():
     tree = make_tree(n_factors=3, chains=1, draws=1, n_assets=3)
     from bayesfactor.stress.cases import _closer
 
-    m = predict(tree).moments
-    covariance = m.factor_covariance[0, 0]
+    found = predict(tree)
+    covariance = found.moments.factor_covariance[0, 0]
     sd = np.sqrt(np.diag(covariance))
     before = covariance / np.outer(sd, sd)
     for share in (0.4, 1.0):
-        root = _closer(m, np.arange(3), share, np.array([1.0, -1.0, 1.0]))[0, 0]
+        root = _closer(opened(found).root, np.arange(3), share, np.array([1.0, -1.0, 1.0]))[0, 0]
         now = root @ root.T / np.outer(sd, sd)
         signs = np.outer([1.0, -1.0, 1.0], [1.0, -1.0, 1.0])
         np.testing.assert_allclose(now, (1 - share) * before + share * signs, atol=1e-12)

@@ -28,9 +28,14 @@ def chance_of_move(m: Moments, which: np.ndarray, move: np.ndarray) -> float:
     ----------
     m : Moments
     which : ndarray (factor)
+        Those whose market is closed all along do not count.
     move : ndarray (factor)
         Total over the horizon of `m`.
     """
+    can = np.isin(which, m.moving)
+    if not can.any():
+        return float("nan")
+    which, move = which[can], move[can]
     gap = move - m.factor_mean[:, :, which].sum(axis=1)
     covariance = m.factor_covariance.sum(axis=1)[:, which[:, None], which]
     towards = np.linalg.solve(covariance, gap[..., None])[..., 0]
@@ -73,13 +78,9 @@ def chance_beyond(m: Moments, direction: np.ndarray, beyond: np.ndarray) -> floa
 
 def _terms(m: Moments, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return signed standard deviation, nu and skew (draw, term) of the independent terms of direction'f."""
-    n_blocks = m.factor_nu.shape[2]
-    if m.shocks is not None:
-        size = np.einsum("dk,dkb->db", direction, m.shocks)[:, None] * np.sqrt(m.shock_variance)
-    else:
-        member = np.equal.outer(np.arange(n_blocks), m.block)
-        part = direction[:, None] * member
-        size = np.sqrt(np.einsum("dbk,dhkl,dbl->dhb", part, m.factor_covariance, part))
+    size = np.sqrt(np.maximum(m.along(direction)[1], 0.0))
+    if m.shocks is not None and m.shocks.shape[3] == size.shape[2]:  # a skewed shock has a side
+        size = np.copysign(size, np.einsum("dk,dhkb->dhb", direction, m.shocks))
     skew = np.zeros(m.factor_nu.shape) if m.factor_skew is None else m.factor_skew
     flat = (m.n_draws, -1)
     return size.reshape(flat), m.factor_nu.reshape(flat), skew.reshape(flat)
@@ -90,41 +91,69 @@ def _survival(z: np.ndarray, nu: np.ndarray, skew: np.ndarray) -> np.ndarray:
     return skewed.cdf(-z, nu, -skew)
 
 
-def log_densities(m: Moments) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function f (factor) -> log density of the factors' total at f (draw), up to one constant.
+def log_densities(m: Moments, which: np.ndarray | None = None) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function f (factor) -> log density of some factors' total at f (draw), up to one constant.
 
     Over several periods the total has the covariance of the sum and the tails of one period.
+
+    Parameters
+    ----------
+    m : Moments
+    which : ndarray (factor), optional
+        Those that are open at all, `m.moving`, if not given.
     """
+    which = m.moving if which is None else which
+    mean, covariance = m.factor_mean.sum(axis=1)[:, which], m.factor_covariance.sum(axis=1)
+    covariance, nu = covariance[:, which[:, None], which], np.minimum(m.factor_nu[:, 0], _MOST_NU)
+    if m.factor_skew is not None and m.shocks is not None:
+        return _of_shocks(m, which, mean, nu)
+    return _of_blocks(m.block[which], mean, covariance, nu)
+
+
+def _of_shocks(
+    m: Moments, which: np.ndarray, mean: np.ndarray, nu: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the log density where every factor has a skewed shock of its own."""
+    assert m.shocks is not None  # noqa: S101 - log_densities asks
+    most = int(np.diagonal(m.factor_covariance[0], axis1=1, axis2=2).astype(bool).sum(axis=1).argmax())
+    back = np.linalg.inv(m.shocks[:, most, which[:, None], which])
+    scale = np.sqrt(m.shock_variance.sum(axis=1))[:, which]
+    skew = np.zeros_like(nu) if m.factor_skew is None else m.factor_skew[:, 0]
+    nu, skew, constant = nu[:, which], skew[:, which], -np.log(scale).sum(axis=1)
+
+    def density(f: np.ndarray) -> np.ndarray:
+        z = np.einsum("dbk,dk->db", back, f - mean) / scale
+        return np.asarray(skewed.log_densities(z, nu, skew).sum(axis=1) + constant)
+
+    return density
+
+
+def _of_blocks(
+    block: np.ndarray, mean: np.ndarray, covariance: np.ndarray, nu: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the log density of elliptical blocks, each given those before it."""
     from scipy.special import gammaln
 
-    mean, nu = m.factor_mean.sum(axis=1), np.minimum(m.factor_nu[:, 0], _MOST_NU)
-    if m.shocks is not None:
-        back, scale = np.linalg.inv(m.shocks), np.sqrt(m.shock_variance.sum(axis=1))
-        skew = np.zeros_like(nu) if m.factor_skew is None else m.factor_skew[:, 0]
-        constant = -np.log(scale).sum(axis=1)
-
-        def shocks(f: np.ndarray) -> np.ndarray:
-            z = np.einsum("dbk,dk->db", back, f - mean) / scale
-            return np.asarray(skewed.log_densities(z, nu, skew).sum(axis=1) + constant)
-
-        return shocks
-    covariance = m.factor_covariance.sum(axis=1)
-    parts = []
-    for b in range(nu.shape[1]):
-        at, v = np.flatnonzero(m.block == b), nu[:, b]
-        inside = covariance[:, at[:, None], at]
+    parts, before = [], np.zeros(0, dtype=int)
+    for b in np.unique(block):
+        at, v = np.flatnonzero(block == b), nu[:, b]
+        cross = covariance[:, before[:, None], at]
+        slope = np.linalg.solve(covariance[:, before[:, None], before], cross).swapaxes(1, 2)
+        inside = covariance[:, at[:, None], at] - slope @ cross
         constant = gammaln(0.5 * (v + len(at))) - gammaln(0.5 * v) - 0.5 * len(at) * np.log(v - 2.0)
-        parts.append((at, v, np.linalg.inv(inside), constant - 0.5 * np.linalg.slogdet(inside)[1]))
+        constant -= 0.5 * np.linalg.slogdet(inside)[1]
+        parts.append((at, before, slope, v, np.linalg.inv(inside), constant))
+        before = np.concatenate([before, at])
 
-    def blocks(f: np.ndarray) -> np.ndarray:
-        out = np.zeros(len(mean))
-        for at, v, precision, constant in parts:
-            gap = f[at] - mean[:, at]
-            square = np.einsum("dk,dkl,dl->d", gap, precision, gap)
+    def density(f: np.ndarray) -> np.ndarray:
+        out, gap = np.zeros(len(mean)), f - mean
+        for at, earlier, slope, v, precision, constant in parts:
+            left = gap[:, at] - np.einsum("dke,de->dk", slope, gap[:, earlier])
+            square = np.einsum("dk,dkl,dl->d", left, precision, left)
             out += constant - 0.5 * (v + len(at)) * np.log1p(square / (v - 2.0))
         return out
 
-    return blocks
+    return density
 
 
 def most_plausible(m: Moments, exposures: np.ndarray, total: float) -> np.ndarray:
@@ -142,18 +171,22 @@ def most_plausible(m: Moments, exposures: np.ndarray, total: float) -> np.ndarra
     """
     from scipy.optimize import minimize
 
-    by_draw = m.factor_mean.sum(axis=1)
+    which = m.moving
+    by_draw, out = m.factor_mean.sum(axis=1)[:, which], np.zeros(len(exposures))
+    exposures = exposures[which]
     mean = by_draw.mean(axis=0)
     between = by_draw - mean
-    covariance = m.factor_covariance.sum(axis=1).mean(axis=0) + between.T @ between / m.n_draws
+    covariance = m.factor_covariance.sum(axis=1).mean(axis=0)[np.ix_(which, which)]
+    covariance = covariance + between.T @ between / m.n_draws
     towards = covariance @ exposures
     missing = total - exposures @ mean
     start = mean + towards * (missing / (exposures @ towards))
     if len(mean) == 1:
-        return np.asarray(start)
+        out[which] = start
+        return out
     root = np.linalg.cholesky(covariance)
     along = np.linalg.qr((root.T @ exposures)[:, None], mode="complete")[0][:, 1:]
-    density = log_densities(m)
+    density = log_densities(m, which)
 
     def surprise(y: np.ndarray) -> float:
         return float(-np.logaddexp.reduce(density(start + root @ (along @ y))))
@@ -165,4 +198,5 @@ def most_plausible(m: Moments, exposures: np.ndarray, total: float) -> np.ndarra
         starts.append(along.T @ np.linalg.solve(root, alone - start))
     found = [minimize(surprise, y, method="BFGS", options={"gtol": 1e-7}) for y in starts]
     best = min(found, key=lambda r: float(r.fun))
-    return np.asarray(start + root @ (along @ best.x))
+    out[which] = start + root @ (along @ best.x)
+    return out
