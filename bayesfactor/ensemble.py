@@ -229,8 +229,7 @@ def _side_by_side(parts: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     for name, part in parts.items():
         more = {}
         if s.FACTOR_SHOCKS in every and s.FACTOR_SHOCKS not in part:
-            one = part[s.FACTOR_COVARIANCE].isel({s.HORIZON: 0}, drop=True).rename({s.FACTOR_OTHER: s.BLOCK})
-            more[s.FACTOR_SHOCKS] = xr.ones_like(one).drop_vars(s.BLOCK, errors="ignore")
+            more[s.FACTOR_SHOCKS] = xr.ones_like(part[s.FACTOR_COVARIANCE])
         for skew, like in ((s.FACTOR_SKEW, s.FACTOR_NU), (s.SPECIFIC_SKEW, s.SPECIFIC_NU)):
             if skew in every and skew not in part:
                 more[skew] = xr.zeros_like(part[like])

@@ -20,10 +20,10 @@ from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.laws.correlation import correlation
 from bayesfactor.laws.rows import keep_state, own_rows
 from bayesfactor.model import FactorModel
-from bayesfactor.panel import check_panel, panel_digests
+from bayesfactor.panel import check_panel, open_factors, panel_digests
 from bayesfactor.registry import get_model
 from bayesfactor.sampling import Geometry, SampleOptions, draw_prior, log_prior, sample
-from bayesfactor.structures import Units, to_original, units_of
+from bayesfactor.structures import Units, blocks_of, to_original, units_of
 
 __all__ = ["fit", "refit", "sample_prior_predictive"]
 
@@ -151,10 +151,11 @@ def _tree(
     model: FactorModel, panel: xr.Dataset, options: SampleOptions, entropy: int, drawn: list[xr.DataTree]
 ) -> xr.DataTree:
     units = units_of(panel)
+    data = _data_groups(model, panel, units)
     groups = {
-        s.POSTERIOR: aligned(_posterior(drawn, units)),
+        s.POSTERIOR: aligned(_posterior(drawn, units, data[s.CONSTANT_DATA][s.FACTOR_BLOCK].values)),
         s.SAMPLE_STATS: _sample_stats(drawn),
-        **_data_groups(model, panel, units),
+        **data,
     }
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attrs(model, panel, options, entropy)
@@ -204,10 +205,12 @@ def sample_prior_predictive(
         factors = drawn[1]["prior_predictive"].to_dataset()[s.FACTOR_RETURNS]
         factors = factors * xr.DataArray(units.factors, dims=s.FACTOR)
         predictive[s.FACTOR_RETURNS] = factors.transpose(s.CHAIN, s.DRAW, s.TIME, s.FACTOR)
+    data = _data_groups(model, panel, units)
+    block = data[s.CONSTANT_DATA][s.FACTOR_BLOCK].values
     groups = {
-        s.PRIOR: _posterior([d["prior"].to_dataset() for d in drawn], units),
+        s.PRIOR: _posterior([d["prior"].to_dataset() for d in drawn], units, block),
         s.PRIOR_PREDICTIVE: xr.Dataset(predictive).drop_vars([s.GROUP, s.FAMILY], errors="ignore"),
-        **_data_groups(model, panel, units),
+        **data,
     }
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attrs(model, panel, None, entropy)
@@ -224,29 +227,30 @@ def _without_axes(prior: xr.Dataset) -> xr.Dataset:
     return prior.map(lambda v: v.sum(s.LATENT) if s.LATENT in v.dims else v)
 
 
-def _posterior(drawn: list[Any], units: Units) -> xr.Dataset:
+def _posterior(drawn: list[Any], units: Units, block: np.ndarray) -> xr.Dataset:
     """Merge the sets of draws, in original units, without the sampler's own forms."""
     merged = _merged([d[s.POSTERIOR].to_dataset() if isinstance(d, xr.DataTree) else d for d in drawn])
     if s.FACTOR_LOCATION in merged:
         with_matrix = _with_response if s.FACTOR_PERSISTENCE in merged else _with_correlation
-        merged = with_matrix(merged)
+        merged = with_matrix(merged, block)
     merged = with_scores(merged)
     merged = merged.drop_vars([v for v in merged.data_vars if str(v).endswith(_FREE_FORMS)])
     unused = [d for d in merged.dims if not any(d in v.dims for v in merged.data_vars.values())]
     return _plain_labels(to_original(merged.drop_dims(unused), units))
 
 
-def _with_correlation(draws: xr.Dataset) -> xr.Dataset:
-    """Turn partial correlations, in which the sampler moves, into the matrix people read."""
+def _with_correlation(draws: xr.Dataset, block: np.ndarray) -> xr.Dataset:
+    """Turn partial correlations, in which the sampler moves block by block, into the matrix people read."""
     names, name = draws[s.FACTOR].values, f"{s.FACTOR_CORRELATION}_partial"
     shape = (draws.sizes[s.CHAIN], draws.sizes[s.DRAW])
     partial = 2.0 * draws[name].values - 1.0 if name in draws else np.zeros((*shape, 0))
     dims = (s.CHAIN, s.DRAW, s.FACTOR, s.FACTOR_OTHER)
-    matrix = (dims, correlation(partial, len(names)))
-    return draws.assign({s.FACTOR_CORRELATION: matrix}).assign_coords({s.FACTOR_OTHER: names})
+    back = np.argsort(np.argsort(block, kind="stable"))
+    matrix = correlation(partial, len(names))[..., back[:, None], back]
+    return draws.assign({s.FACTOR_CORRELATION: (dims, matrix)}).assign_coords({s.FACTOR_OTHER: names})
 
 
-def _with_response(draws: xr.Dataset) -> xr.Dataset:
+def _with_response(draws: xr.Dataset, block: np.ndarray) -> xr.Dataset:  # noqa: ARG001 - in the panel's order
     """Set the responses of factors to those before them, sampled as pairs, into a matrix."""
     names = draws[s.FACTOR].values
     row, column = np.tril_indices(len(names), -1)
@@ -282,6 +286,8 @@ def _data_groups(model: FactorModel, panel: xr.Dataset, units: Units) -> dict[st
     constant = xr.Dataset(
         {
             s.FACTOR_RETURNS: panel[s.FACTOR_RETURNS],
+            s.FACTOR_OPEN: ((s.TIME, s.FACTOR), open_factors(panel).T),
+            s.FACTOR_BLOCK: (s.FACTOR, blocks_of(panel)[0]),
             s.RETURNS_UNIT: ((), units.returns),
             s.FACTOR_UNIT: (s.FACTOR, units.factors),
             "group_index": (s.ASSET, _group_index(panel)),

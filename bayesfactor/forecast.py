@@ -170,6 +170,7 @@ def forecast(
         `factor_mean`, `factor_covariance`, `factor_nu`, `specific_variance`, `specific_nu`, and where
         the model has them `factor_shocks`, `factor_skew` and `specific_skew`; attrs: `drift`, and `chained`
         is 1 where what happens in a period changes the variances of later ones.
+        A factor whose market is closed in a period, as its calendar has it, is 0 there in every path.
         Latent factors, where the model has any, follow the observed ones in `factor`.
         An asset's return is alpha + loadings . factor_returns + specific_returns. Simulated
         simple returns below -1 are floored, the correction booked in `specific_returns`.
@@ -272,7 +273,7 @@ def _dataset(
         response = np.pad(m.own_response, ((0, 0), (0, 0), (0, latent)))
         variables[s.OWN_RESPONSE] = shaped(response, s.ASSET, s.FACTOR, assets=1)
     if m.shocks is not None:
-        variables[s.FACTOR_SHOCKS] = shaped(m.shocks, s.FACTOR, s.BLOCK)
+        variables[s.FACTOR_SHOCKS] = shaped(m.shocks, ahead, s.FACTOR, s.FACTOR_OTHER)
     if m.factor_skew is not None:
         variables[s.FACTOR_SKEW] = shaped(m.factor_skew, ahead, s.BLOCK)
     if m.specific_skew is not None:
@@ -336,7 +337,7 @@ def _stored(tree: xr.DataTree) -> Predictions:
         own_response=response,
         block=data[s.FACTOR_BLOCK].values,
         joint=int(data.attrs["joint_block"]),
-        shocks=optional(s.FACTOR_SHOCKS, s.FACTOR, s.BLOCK),
+        shocks=optional(s.FACTOR_SHOCKS, ahead, s.FACTOR, s.FACTOR_OTHER),
         factor_skew=optional(s.FACTOR_SKEW, ahead, s.BLOCK),
         specific_skew=optional(s.SPECIFIC_SKEW, ahead, s.ASSET),
         chained=bool(data.attrs.get("chained", 0)),

@@ -34,6 +34,7 @@ __all__ = [
     "FACTOR_MEAN",
     "FACTOR_NEWS_SHARE",
     "FACTOR_NU",
+    "FACTOR_OPEN",
     "FACTOR_OTHER",
     "FACTOR_PERSISTENCE",
     "FACTOR_RESPONSE",
@@ -98,6 +99,7 @@ __all__ = [
     "check_tree",
     "digest",
     "label_digests",
+    "time_of_week",
 ]
 
 SCHEMA_VERSION: Final = "1"
@@ -158,6 +160,8 @@ FACTOR_RETURNS: Final = "factor_returns"
 """(time, factor) fractions for traded factors, standardised innovations for drivers."""
 WEIGHTS: Final = "weights"
 """(asset) what to hold, as fractions of value."""
+FACTOR_OPEN: Final = "factor_open"
+"""(time, factor) whether a factor could move: False where its market is closed, and it is 0."""
 FACTOR_WEIGHTS: Final = "factor_weights"
 """(time, factor, asset) weights, known at t-1, of a factor formed from the panel's own assets."""
 LOADINGS: Final = "loadings"
@@ -187,7 +191,8 @@ FACTOR_SCALE: Final = "factor_scale"
 FACTOR_CORRELATION: Final = "factor_correlation"
 """(factor, factor_other) correlation matrix of the factors' law."""
 FACTOR_NU: Final = "factor_nu"
-"""Degrees of freedom of the factors' joint law; in predictions (chain, draw, horizon, block)."""
+"""Degrees of freedom of the factors' joint law, with several blocks (block) of each; in predictions
+(chain, draw, horizon, block)."""
 PERSISTENCE: Final = "persistence"
 """(asset) how much of a variance's distance from its long run is left a period later."""
 NEWS_SHARE: Final = "news_share"
@@ -207,7 +212,8 @@ FACTOR_SKEW: Final = "factor_skew"
 FACTOR_RESPONSE: Final = "factor_response"
 """(factor, factor_other) response of a factor to those before it on the same day; 0 elsewhere."""
 FACTOR_SHOCKS: Final = "factor_shocks"
-"""(chain, draw, factor, block) what each independent shock moves, where factors share shocks."""
+"""(chain, draw, horizon, factor, factor_other) what the shock of each `factor_other` moves, where factors
+share shocks."""
 VARIANCE: Final = "variance"
 """(chain, draw, asset) in `state`: variance of the next day's specific return."""
 FACTOR_VARIANCE: Final = "factor_variance"
@@ -236,9 +242,9 @@ OWN_RESPONSE: Final = "own_response"
 panel's own assets are what their portfolios return; `loadings` and `alpha` of the predictions are
 projected alike."""
 BLOCK: Final = "block"
-"""Factors of one block are jointly elliptical, blocks are independent."""
+"""Shocks of one block are jointly elliptical, blocks are independent; labelled in the posterior."""
 FACTOR_BLOCK: Final = "factor_block"
-"""Coord over `factor` of the predictions: the block of each."""
+"""(factor) the position of the block that a factor's own shock belongs to."""
 SPECIFIC_NU: Final = "specific_nu"
 """(chain, draw, horizon, asset) degrees of freedom of the innovation, inf for the normal."""
 RETURNS_UNIT: Final = "returns_unit"
@@ -322,6 +328,16 @@ def label_digests(data: xr.Dataset) -> dict[str, str]:
     Names count, their order does not.
     """
     return {f"{d}_labels": names_digest(data[d].values) for d in (ASSET, FACTOR, TIME) if d in data.coords}
+
+
+def time_of_week(stamps: np.ndarray) -> np.ndarray:
+    """Return the minute of the week of each stamp, from Monday 0:00 on.
+
+    Of daily stamps it is the weekday, of hourly ones the hour of the week, of weekly ones always the same.
+    """
+    monday = np.datetime64("1970-01-05T00:00", "ns")
+    since = (np.asarray(stamps).astype("datetime64[ns]") - monday) % np.timedelta64(7, "D")
+    return (since // np.timedelta64(1, "m")).astype(np.int64)
 
 
 def check_tree(tree: xr.DataTree, *groups: str, verb: str, nan: bool = False, any_days: bool = False) -> None:

@@ -9,7 +9,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import PanelError
 from bayesfactor.laws import law_of
-from bayesfactor.laws.rows import keep_state, places
+from bayesfactor.laws.rows import keep_state, opened_rows, places
 from bayesfactor.laws.whole import part_of, whole_fit
 from bayesfactor.panel import check_panel, panel_digests
 from bayesfactor.panel.calendar import calendar_of
@@ -75,7 +75,8 @@ def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
         last = new[s.FACTOR_WEIGHTS].isel({s.TIME: -1}, drop=True)
         const = const.assign({s.FACTOR_WEIGHTS: last})
         weights = np.ascontiguousarray(last.transpose(s.FACTOR, s.ASSET).values[:, order])
-    law = law_of(tree).advance(rows, factors, weights)
+    opened = opened_rows(new, const)
+    law = law_of(tree).advance(rows, factors, weights, opened)
     found = law.integrated_rows()
     density = found.log_density.reshape(post.sizes[s.CHAIN], post.sizes[s.DRAW], -1)
     seen = tree[s.LOG_LIKELIHOOD].to_dataset()
@@ -87,7 +88,10 @@ def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
             del out[child]
     out[s.LOG_LIKELIHOOD] = xr.DataTree(_joined(seen, more))
     out[s.OBSERVED_DATA] = xr.DataTree(_joined(obs, new[[s.RETURNS]]))
-    out[s.CONSTANT_DATA] = xr.DataTree(_joined(const, new[[s.FACTOR_RETURNS]]))
+    dated = new[[s.FACTOR_RETURNS]]
+    if s.FACTOR_OPEN in const:
+        dated = dated.assign({s.FACTOR_OPEN: ((s.TIME, s.FACTOR), opened.T)})
+    out[s.CONSTANT_DATA] = xr.DataTree(_joined(const, dated))
     if s.TIME in post.dims:
         # What was drawn day by day is not known of days the fit had not.
         out[s.POSTERIOR] = xr.DataTree(post.reindex({s.TIME: out[s.OBSERVED_DATA][s.TIME].values}))

@@ -8,6 +8,7 @@ import pandas as pd
 import pymc as pm
 import pytest
 import xarray as xr
+from driver_trees import driver_panel
 from pymc.initial_point import make_initial_point_fn
 
 import bayesfactor as bf
@@ -54,6 +55,11 @@ def compare(graph, *, spread=0.5, tolerance=1e-9):
 def test_registered_graphs_are_read(name, panel):
     for graph in graphs(bf.get_model(name), panel).values():
         compare(graph)
+
+
+@pytest.mark.parametrize("name", ["hierarchical-t", "hierarchical-normal"])
+def test_factors_in_blocks_are_read(name):
+    compare(bf.get_model(name).build_factor_law(driver_panel(2, n_days=40)))
 
 
 @pytest.mark.parametrize("name", ["latent-t", "hybrid-t", "hybrid-own-t"])

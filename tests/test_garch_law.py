@@ -24,7 +24,7 @@ def days(law, first, last):
 def until(law, day):
     """The law had it seen the first days only."""
     returns, factors = days(law, 0, day)
-    return replace(law, returns=returns, factors=factors)
+    return replace(law, returns=returns, factors=factors, opened=law.opened[:, :day])
 
 
 def plain_path(law, d, i):
@@ -157,7 +157,7 @@ def test_moments_ahead_are_those_of_simulated_futures(scored):
     law, f, e = simulated(scored)
     m, n = law.moments(3), len(f)
     u = f - m.factor_mean[0, 0]
-    shocks = u @ np.linalg.inv(m.shocks[0]).T
+    shocks = u @ np.linalg.inv(m.shocks[0, 0]).T
     for h in range(3):
         for x, variance in (
             (e[:, h], m.specific_variance[0, h]),
@@ -185,7 +185,7 @@ def test_one_step_draws_follow_the_law_the_moments_state(scored):
         z = e[:, 0, i] / np.sqrt(m.specific_variance[0, 0, i])
         law_of_z = (m.specific_nu[0, 0, i], m.specific_skew[0, 0, i])
         assert stats.kstest(z, lambda x, at=law_of_z: skewed.cdf(x, *at)).pvalue > 1e-3
-    u = (f[:, 0] - m.factor_mean[0, 0]) @ np.linalg.inv(m.shocks[0]).T
+    u = (f[:, 0] - m.factor_mean[0, 0]) @ np.linalg.inv(m.shocks[0, 0]).T
     for k, variance in enumerate(law.state[1].variance[0]):
         law_of_z = (m.factor_nu[0, 0, k], m.factor_skew[0, 0, k])
         assert (

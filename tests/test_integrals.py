@@ -25,7 +25,10 @@ def normal_rows(law, latent, factors_too):
         for t in range(law.returns.shape[1]):
             there = law.seen[:, t] > 0
             if there.any():
-                row = stats.multivariate_normal(law.factor_centre[d][there], covariance[np.ix_(there, there)])
+                row = stats.multivariate_normal(
+                    law.factor_centre(np.ones(len(law.factors), bool))[d][there],
+                    covariance[np.ix_(there, there)],
+                )
                 out[d, t] = row.logpdf(law.filled[there, t])
     return out
 
@@ -65,7 +68,7 @@ def test_observed_factors_of_hybrid_models_are_integrated_to_many_digits(nu, fac
             there = law.seen[:, t] > 0
             part = np.ix_(there, there)
             eigen, axes = linalg.eigh((spread @ spread.T)[part], whole[part])
-            y = axes.T @ (law.filled[:, t] - law.factor_centre[d])[there]
+            y = axes.T @ (law.filled[:, t] - law.factor_centre(np.ones(len(law.factors), bool))[d])[there]
             variance = 1 / u[:, None, None] + eigen / v[None, :, None]
             each = -0.5 * (np.log(2 * np.pi * variance) + y**2 / variance).sum(-1)
             each += own[:, None] + other - 0.5 * np.linalg.slogdet(whole[part])[1]
@@ -115,9 +118,9 @@ def test_importance_sampling_of_normals_is_the_closed_form():
     tree = make_tree(n_factors=2, draws=3, normal=True)
     law = law_of(tree)
     given = Integrand(
-        law.filled, law.seen, law.factors[:0], law.factor_centre, law.sigma, law.nu,
+        law.filled, law.seen, law.factors[:0], law.factor_centre(np.ones(len(law.factors), bool)), law.sigma, law.nu,
         law.loadings[:, :, :0], law.loadings @ law.factor_scale, np.zeros(2, dtype=np.int64),
-        law.factor_nu[:, None],
+        law.factor_nu,
     )  # fmt: skip
     found = integrate(given)
     gap = found.log_density - law.marginal_row_log_likelihood().log_density

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from test_blocks import problem as blocks_problem
 from test_lowrank import problem, scores_problem
 
 import bayesfactor as bf
 from bayesfactor.density import read_density
+from bayesfactor.likelihoods.blocks_kernel import blocks_kernel
 from bayesfactor.likelihoods.garch_kernel import garch_kernel
 from bayesfactor.likelihoods.kernels import elliptical_kernel, static_kernel
 from bayesfactor.likelihoods.lowrank_kernel import lowrank_kernel
@@ -71,6 +73,15 @@ def test_elliptical(on_jax, nu, n):
     kernel, function = both(elliptical_kernel, on_jax.elliptical_log_likelihood, arguments, 2)
     assert float(function[0]) == pytest.approx(kernel[0], rel=1e-10)
     for mine, theirs in list(zip(kernel[1:], function[1:], strict=True))[: 4 if np.isfinite(nu) else 3]:
+        np.testing.assert_allclose(theirs, mine, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("nu", [(4.0, 3.0, 6.0), (np.inf,) * 3])
+def test_factors_in_blocks(on_jax, nu):
+    data, parameters = blocks_problem(nu)
+    kernel, function = both(blocks_kernel, on_jax.blocks_log_likelihood, (*data, *parameters), 4)
+    assert float(function[0]) == pytest.approx(kernel[0], rel=1e-10)
+    for mine, theirs in list(zip(kernel[1:], function[1:], strict=True))[: 4 if np.isfinite(nu[0]) else 3]:
         np.testing.assert_allclose(theirs, mine, rtol=1e-8, atol=1e-8)
 
 

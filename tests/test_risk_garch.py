@@ -110,7 +110,7 @@ def test_a_shock_is_given_to_every_factor_that_it_moves():
     variance = m.shock_variance * np.array([1.0, 0.0])
     m = replace(
         m,
-        factor_covariance=np.einsum("dkb,dhb,dlb->dhkl", m.shocks, variance, m.shocks),
+        factor_covariance=np.einsum("dhkb,dhb,dhlb->dhkl", m.shocks, variance, m.shocks),
         specific_variance=1e-20 * m.specific_variance,
     )
     np.testing.assert_allclose(m.shock_variance, variance, atol=1e-18)
@@ -118,7 +118,7 @@ def test_a_shock_is_given_to_every_factor_that_it_moves():
     found = conditional_tails(book, LEVELS)
     beyond = found.es_contribution - book.mean_parts()[:, None]
     by_factor = beyond[..., :2].sum(axis=2)
-    share = book.exposures * m.shocks[:, :, 0]
+    share = book.exposures * m.shocks[:, 0, :, 0]
     share = share / share.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(
         by_factor, share[:, None] * (found.es.T - book.mean_loss[:, None])[..., None], rtol=1e-8

@@ -1,7 +1,5 @@
 """`decompose_premium`: expected returns as alpha plus loadings times premia, honestly wide."""
 
-from typing import Final
-
 import numpy as np
 import xarray as xr
 
@@ -9,13 +7,11 @@ from bayesfactor import schema as s
 from bayesfactor.attribution.draws import answer_for, read_draws, with_interval
 from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
+from bayesfactor.laws.factors import TRADED_FAMILIES
 from bayesfactor.laws.whole import whole_fit
 from bayesfactor.periods import year_in
 
-__all__ = ["TRADED_FAMILIES", "decompose_premium"]
-
-TRADED_FAMILIES: Final = ("market", "style", "sector", "liquidity")
-"""Families whose factors are portfolios by default: their premium is their mean."""
+__all__ = ["decompose_premium"]
 
 
 def decompose_premium(
@@ -36,7 +32,7 @@ def decompose_premium(
         Of the mispricing that adds to the uncertainty of drivers' premia.
     traded : list of str, optional
         Factors that are portfolios. By default those with weights in the fit, and those of the families
-        market, style, sector and liquidity.
+        market, style, sector, liquidity, size and momentum.
 
     Returns
     -------

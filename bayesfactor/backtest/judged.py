@@ -107,8 +107,8 @@ def _terms(moments: Moments, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     for w in weights:
         book = Book(m, w)
         blocks = np.sqrt(np.maximum(block_variances(book, 1)[1][:, 0], 0.0))
-        if m.shocks is not None:  # a skewed shock has a side
-            blocks = np.copysign(blocks, np.einsum("dk,dkb->db", book.exposures, m.shocks))
+        if m.shocks is not None and m.shocks.shape[3] == n_blocks:  # a skewed shock has a side
+            blocks = np.copysign(blocks, np.einsum("dk,dkb->db", book.exposures, m.shocks[:, 0]))
         own = book.bets * np.sqrt(m.specific_variance[:, 0])
         sd.append(np.concatenate([blocks, own] if m.joint < 0 else [blocks], axis=1))
         mean.append(-book.mean_loss)

@@ -12,6 +12,7 @@ from bayesfactor.fit import refit
 from bayesfactor.forecast import Predictions, labels_of
 from bayesfactor.laws import law_of, means_of
 from bayesfactor.laws.blocks import block_rng
+from bayesfactor.laws.rows import opened_rows
 from bayesfactor.model import FactorModel
 from bayesfactor.sampling import Geometry, SampleOptions
 
@@ -71,6 +72,7 @@ def model_block(
     seen = model.sees(panel)
     rows = seen[s.RETURNS].transpose(s.ASSET, s.TIME).values[order]
     factors = seen[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values
+    opened = opened_rows(seen, tree[s.CONSTANT_DATA].to_dataset())
     own = None
     if s.FACTOR_WEIGHTS in seen:
         own = seen[s.FACTOR_WEIGHTS].transpose(s.TIME, s.FACTOR, s.ASSET).values[:, :, order]
@@ -83,7 +85,7 @@ def model_block(
             at = slice(split + day - 1, split + day)
             last = none if own is None else np.ascontiguousarray(own[at.start])
             row, factor = (np.ascontiguousarray(x[:, at], dtype="float64") for x in (rows, factors))
-            law = law.advance(row, factor, last)
+            law = law.advance(row, factor, last, np.ascontiguousarray(opened[:, at]))
         # Days are filtered by the law as it was fitted; what is expected next is another matter.
         ahead = law.with_means(means.alpha, means.factors)
         found = Predictions(ahead.moments(1), labels, entropy, ahead, drift=drift)

@@ -14,12 +14,22 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bayesfactor.density.kernels import pool, prior
+from bayesfactor.likelihoods.blocks_kernel import blocks_kernel
 from bayesfactor.likelihoods.garch_kernel import garch_kernel
 from bayesfactor.likelihoods.kernels import elliptical_kernel, static_kernel
 from bayesfactor.likelihoods.lowrank_kernel import lowrank_kernel
 from bayesfactor.likelihoods.scores_kernel import scores_kernel, spherical_kernel
 
-__all__ = ["At", "elliptical_logp", "expand", "garch_logp", "lowrank_logp", "scores_logp", "static_logp"]
+__all__ = [
+    "At",
+    "blocks_logp",
+    "elliptical_logp",
+    "expand",
+    "garch_logp",
+    "lowrank_logp",
+    "scores_logp",
+    "static_logp",
+]
 
 
 class At(IntEnum):
@@ -28,7 +38,7 @@ class At(IntEnum):
     N_CONSTANTS, N_ARGUMENTS, N_ROWS, N_TIMES, N_FACTORS, N_LATENT = range(6)
     TRANSFORM, DENSITY, FIRST, SECOND, WEIGHT = range(6, 11)
     CONSTANTS, LOG_CONSTANTS, SOURCE, FACTOR, SHIFT = range(11, 16)
-    DATA, SEEN, DESIGN, PATTERN, INITIAL, SCORED = range(16, 22)
+    DATA, SEEN, DESIGN, PATTERN, INITIAL, SCORED, BLOCK = range(16, 23)
 
 
 _SIZE: Final = len(At)
@@ -167,6 +177,31 @@ def elliptical_logp(dim, x_, gradient_, logp_, table):
     _collect(slope, at, rows, d_scale)
     _collect(slope, at, 2 * rows, d_partial)
     _collect(slope, at, last, np.array([d_nu]))
+    return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
+
+
+@cfunc(_LOGP, cache=True, error_model="numpy")
+def blocks_logp(dim, x_, gradient_, logp_, table):
+    """Log posterior density of factors in blocks and its gradient."""
+    x, gradient, logp, at = _opened(np.int64(dim), x_, gradient_, logp_, table)
+    value, log_value, slope = _values(x, at)
+    arguments = _arguments(value, at)
+    rows, times = at[At.N_ROWS], at[At.N_TIMES]
+    last = 2 * rows + rows * (rows - 1) // 2
+    likelihood, d_location, d_scale, d_partial, d_nu = blocks_kernel(
+        _matrix(at, At.DATA, rows, times),
+        _reals(at, At.PATTERN, times),
+        _reals(at, At.BLOCK, rows),
+        _matrix(at, At.SEEN, rows, times),
+        arguments[:rows],
+        arguments[rows : 2 * rows],
+        arguments[2 * rows : last],
+        arguments[last:],
+    )
+    _collect(slope, at, 0, d_location)
+    _collect(slope, at, rows, d_scale)
+    _collect(slope, at, 2 * rows, d_partial)
+    _collect(slope, at, last, d_nu)
     return _finish(likelihood, x, value, log_value, slope, gradient, at, logp)
 
 

@@ -36,6 +36,7 @@ class Likelihood:
 LIKELIHOODS: Final = {
     "FactorStudentT": Likelihood(callbacks.static_logp, ("design", "seen")),
     "EllipticalColumns": Likelihood(callbacks.elliptical_logp, ("seen",)),
+    "EllipticalBlocks": Likelihood(callbacks.blocks_logp, ("pattern", "block", "seen")),
     "LowRankStudentT": Likelihood(callbacks.lowrank_logp, ("design", "pattern", "seen"), has_latent=True),
     "GarchSkewT": Likelihood(callbacks.garch_logp, ("design", "initial", "scored", "seen")),
     "ScoresStudentT": Likelihood(callbacks.scores_logp, ("design", "seen"), has_latent=True),
@@ -106,8 +107,8 @@ class Density:
         A key of `LIKELIHOODS`.
     arguments : Affine
         Of the likelihood, one behind the other.
-    data, seen, design, pattern, initial, scored : ndarray
-        What the likelihood is of; the last four may be empty.
+    data, seen, design, pattern, block, initial, scored : ndarray
+        What the likelihood is of; the last five may be empty.
     n_latent : int
         Latent factors in the likelihood.
     derived : mapping of str to Affine
@@ -129,6 +130,7 @@ class Density:
     seen: np.ndarray
     design: np.ndarray
     pattern: np.ndarray
+    block: np.ndarray
     initial: np.ndarray
     scored: np.ndarray
     n_latent: int
@@ -182,6 +184,7 @@ class Density:
             At.SEEN: self.seen,
             At.DESIGN: self.design,
             At.PATTERN: self.pattern,
+            At.BLOCK: self.block,
             At.INITIAL: self.initial,
             At.SCORED: self.scored,
         }

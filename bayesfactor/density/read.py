@@ -122,6 +122,7 @@ def read_density(model: pm.Model) -> Density:
         seen=_numbers(known["seen"]),
         design=_numbers(known["design"]) if "design" in known else np.empty((0, data.shape[1])),
         pattern=_numbers(known["pattern"]) if "pattern" in known else np.empty(0),
+        block=_numbers(known["block"]) if "block" in known else np.empty(0),
         initial=_numbers(known["initial"]) if "initial" in known else np.empty(0),
         scored=_numbers(known["scored"]) if "scored" in known else np.empty(0),
         n_latent=affine[2].source.shape[1] if LIKELIHOODS[likelihood].has_latent else 0,

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
-from bayesfactor.panel import check_panel
+from bayesfactor.panel import check_panel, open_factors
 from bayesfactor.panel.calendar import calendar_of
 from bayesfactor.periods import between, stamp_text
 
@@ -50,6 +50,7 @@ def merge_factors(*factors: xr.Dataset) -> xr.Dataset:
         msg = f"merge_factors: each factor is given once; {got}."
         raise PanelError(msg)
     parts = []
+    says_open = any(s.FACTOR_OPEN in f for f in factors)
     with_weights = [f for f in factors if s.FACTOR_WEIGHTS in f]
     assets = with_weights[0][s.ASSET] if with_weights else None
     for each in factors:
@@ -57,6 +58,8 @@ def merge_factors(*factors: xr.Dataset) -> xr.Dataset:
             shape = (each.sizes[s.TIME], each.sizes[s.FACTOR], len(assets))
             each = each.assign({s.FACTOR_WEIGHTS: ((s.TIME, s.FACTOR, s.ASSET), np.zeros(shape))})
             each = each.assign_coords({s.ASSET: assets})
+        if says_open and s.FACTOR_OPEN not in each:
+            each = each.assign({s.FACTOR_OPEN: ((s.TIME, s.FACTOR), open_factors(each).T)})
         if s.ROTATES not in each.coords:
             each = each.assign_coords({s.ROTATES: (s.FACTOR, np.zeros(each.sizes[s.FACTOR], dtype=bool))})
         parts.append(each)
@@ -174,6 +177,7 @@ def orthogonalise(
         If `order` misses or exceeds the families, or rows are too few.
     """
     _check(factors)
+    factors = _with_open(factors)
     families = factors[s.FAMILY].values.astype(str)
     found = list(dict.fromkeys(families))
     order = found if order is None else [str(o) for o in order]
@@ -185,7 +189,8 @@ def orthogonalise(
     table = factors[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR)
     upto = between(table.indexes[s.TIME], None, until, names=("start", "until"))
     known = table.isel({s.TIME: np.flatnonzero(upto)})
-    rows = known.values[np.isfinite(known.values).all(axis=1)]
+    whole = np.isfinite(known.values).all(axis=1)
+    rows, opened = known.values[whole], open_factors(factors).T[upto][whole]
     if len(rows) <= len(families) + 1:
         msg = f"orthogonalise needs more whole rows than factors; got {len(rows)} for {len(families)}. Widen."
         raise PanelError(msg)
@@ -196,7 +201,7 @@ def orthogonalise(
     for family in order:
         own = families == family
         if before.any():
-            turn[np.ix_(own, before)] = -np.linalg.lstsq(centred[:, before], centred[:, own], rcond=None)[0].T
+            turn[np.ix_(own, before)] = -_slopes(centred, own, before, opened)
         before |= own
         left = (centred @ turn[own].T).std(axis=0)
         gone = names[own][left <= _ROUNDING * centred[:, own].std(axis=0)]
@@ -211,6 +216,26 @@ def orthogonalise(
         .assign({MAP: ((s.FACTOR, s.FACTOR_OTHER), turn)})
         .assign_coords({s.FACTOR_OTHER: names})
     )
+
+
+def _slopes(centred: np.ndarray, own: np.ndarray, before: np.ndarray, opened: np.ndarray) -> np.ndarray:
+    """Return slopes of factors on those before them (own, before), on days on which they are open."""
+    if opened[:, own].all():
+        return np.asarray(np.linalg.lstsq(centred[:, before], centred[:, own], rcond=None)[0].T)
+    out = np.empty((own.sum(), before.sum()))
+    for j, k in enumerate(np.flatnonzero(own)):
+        rows = centred[opened[:, k]]
+        rows = rows - rows.mean(axis=0)
+        out[j] = np.linalg.lstsq(rows[:, before], rows[:, k], rcond=None)[0]
+    return out
+
+
+def _with_open(factors: xr.Dataset) -> xr.Dataset:
+    """Return factors that say on which days they are open, if one of them is not on all."""
+    opened = open_factors(factors)
+    if s.FACTOR_OPEN in factors or opened.all():
+        return factors
+    return factors.assign({s.FACTOR_OPEN: ((s.TIME, s.FACTOR), opened.T)})
 
 
 def restore_factors(factors: xr.Dataset) -> xr.Dataset:
@@ -230,18 +255,25 @@ def restore_factors(factors: xr.Dataset) -> xr.Dataset:
         all_of, got = (", ".join(turn[d].values.astype(str)) for d in (s.FACTOR_OTHER, s.FACTOR))
         msg = f"restore_factors needs all that were turned, {all_of}; got {got}. Select after restoring."
         raise PanelError(msg)
-    back = np.linalg.inv(turn.values)
+    return _mapped(factors.drop_vars([MAP, s.FACTOR_OTHER]), turn.values, back=True)
+
+
+def _inverse(turn: np.ndarray) -> np.ndarray:
+    back = np.linalg.inv(turn)
     # What is not mixed comes back untouched: rounding must not make it a mixture.
     back[np.abs(back) < _ROUNDING**2] = 0.0
-    return _mapped(factors.drop_vars([MAP, s.FACTOR_OTHER]), back)
+    return back
 
 
-def _mapped(factors: xr.Dataset, turn: np.ndarray) -> xr.Dataset:
-    """Return the factors, and the weights of their portfolios, under f -> turn f.
+def _mapped(factors: xr.Dataset, turn: np.ndarray, *, back: bool = False) -> xr.Dataset:
+    """Return the factors, and the weights of their portfolios, under f -> turn f, or `back`.
 
-    What has a part that is no portfolio is none itself; what has a part that rotates, rotates.
+    On each day the map is that of the factors that are open: the others stay at 0. What has a part that is no
+    portfolio is none itself; what has a part that rotates, rotates.
     """
-    out, whole = factors.copy(), np.ones(len(turn), dtype=bool)
+    out, whole, given = factors.copy(), np.ones(len(turn), dtype=bool), turn
+    turn = _inverse(given) if back else given
+    opened = open_factors(factors) if s.FACTOR_OPEN in factors else None
     if s.FACTOR_WEIGHTS in factors:
         portfolio = (factors[s.FACTOR_WEIGHTS].fillna(1.0) != 0.0).any([s.TIME, s.ASSET]).values
         whole = np.array([portfolio[np.flatnonzero(row)].all() for row in turn])
@@ -259,6 +291,12 @@ def _mapped(factors: xr.Dataset, turn: np.ndarray) -> xr.Dataset:
             after[:, j] = np.einsum("k,tk...->t...", row[parts], before.values[:, parts])
         if name == s.FACTOR_WEIGHTS:
             after[:, ~whole] = 0.0
+        elif opened is not None:
+            for kind in np.unique(opened, axis=1).T:
+                days, some = np.flatnonzero((opened == kind[:, None]).all(axis=0)), np.ix_(kind, kind)
+                part = _inverse(given[some]) if back else given[some]
+                after[days] = 0.0
+                after[np.ix_(days, kind)] = before.values[np.ix_(days, kind)] @ part.T
         out[name] = before.copy(data=after)
     return out
 

@@ -15,6 +15,7 @@ from bayesfactor.factors.spec import Driver, read_spec
 from bayesfactor.factors.transforms import innovations, standardised
 from bayesfactor.panel.construct import Table
 from bayesfactor.panel.forms import DRIVERS
+from bayesfactor.panel.openings import repeated
 from bayesfactor.panel.tables import to_wide
 from bayesfactor.panel.words import few, stamps_text
 from bayesfactor.periods import first_moment, last_moment, stamp_text
@@ -59,7 +60,9 @@ def driver_innovations(
         `factor_returns` (time, factor): innovations in standard deviations, on every day of the calendar;
         0 on days without news (weekends of a business-day series, whose change lands on the next open
         day; gaps up to `max_gap` days, at the end too), NaN before a driver's first value and where it has
-        ended. Coord `family`; `attrs["ignored_columns"]` names what the spec does not.
+        ended. `factor_open` (time, factor): whether there was an observation; a source that repeats its last
+        value on closed days had none. Coord `family`; `attrs["ignored_columns"]` names what the spec does
+        not.
 
     Raises
     ------
@@ -89,7 +92,9 @@ def driver_innovations(
     if not len(calendar):
         msg = f"start= lies before end=; got {start!r} and {end!r}."
         raise PanelError(msg)
-    columns = {d.name: _one(table[d.column], d, days[-1]).reindex(calendar) for d in wanted}
+    made = {d.name: _one(table[d.column], d, days[-1]) for d in wanted}
+    columns = {name: one[0].reindex(calendar) for name, one in made.items()}
+    opened = [one[1].reindex(calendar, fill_value=False).to_numpy(dtype=bool) for one in made.values()]
     used = {d.column for d in wanted}
     empty = [name for name, column in columns.items() if column.isna().all()]
     if empty:
@@ -99,7 +104,10 @@ def driver_innovations(
         )
         raise PanelError(msg)
     return xr.Dataset(
-        {s.FACTOR_RETURNS: ((s.TIME, s.FACTOR), np.column_stack(list(columns.values())))},
+        {
+            s.FACTOR_RETURNS: ((s.TIME, s.FACTOR), np.column_stack(list(columns.values()))),
+            s.FACTOR_OPEN: ((s.TIME, s.FACTOR), np.column_stack(opened)),
+        },
         coords={
             s.TIME: calendar.to_numpy().astype("datetime64[ns]"),
             s.FACTOR: np.array([d.name for d in wanted], dtype=np.str_),
@@ -145,8 +153,8 @@ def _wanted(table: pd.DataFrame, spec: Mapping[str, Any] | str | Path | None) ->
     return found
 
 
-def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> pd.Series:
-    """Return the innovations of one driver on the days on which they were known, up to `last`."""
+def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> tuple[pd.Series, pd.Series]:
+    """Return the innovations of one driver on the days on which they were known, up to `last`, and which."""
     level = column.dropna()
     if np.isinf(level.to_numpy()).any():
         msg = f"driver {driver.column!r}: values are finite; got an infinite one. Empty the cell."
@@ -155,6 +163,7 @@ def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> pd.Series:
         got = f"always {level.iloc[0]:.6g}" if len(level) else "no value"
         msg = f"driver {driver.column!r}: values vary; got {got}. Drop it from the spec."
         raise PanelError(msg)
+    level = level[~repeated(level.to_numpy(dtype="float64"), level.index.to_numpy())]
     surprise = innovations(
         driver.column,
         level.to_numpy(dtype="float64"),
@@ -182,7 +191,9 @@ def _one(column: pd.Series, driver: Driver, last: pd.Timestamp) -> pd.Series:
         raise PanelError(msg)
     _check_gaps(driver, pd.DatetimeIndex(known.index), level)
     until = max(known.index[-1], min(last, known.index[-1] + driver.max_gap * _DAY))
-    return known.reindex(pd.date_range(known.index[0], until, freq="D"), fill_value=0.0)
+    every = pd.date_range(known.index[0], until, freq="D")
+    opened = pd.Series(data=True, index=known.index).reindex(every, fill_value=False)
+    return known.reindex(every, fill_value=0.0), opened
 
 
 def _warn_of_jumps(driver: Driver, z: np.ndarray, stamps: pd.DatetimeIndex) -> None:

@@ -1,6 +1,8 @@
 """What every law supplies: the protocol, and the two things it hands over."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -8,7 +10,7 @@ import xarray as xr
 
 from bayesfactor.laws.integrate import Integral
 
-__all__ = ["ChainedLaw", "Law", "Moments", "Scenarios"]
+__all__ = ["ChainedLaw", "Law", "Moments", "Scenarios", "by_period"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,29 @@ class Scenarios:
     floored: int = 0
 
 
+def by_period(of: Callable[[np.ndarray], np.ndarray], opened: np.ndarray) -> np.ndarray:
+    """Return `of` each period (draw, horizon, ...), held once where periods are alike.
+
+    Parameters
+    ----------
+    of : callable
+        Which factors are open (factor) -> ndarray (draw, ...).
+    opened : ndarray of bool (horizon, factor)
+    """
+    kinds, place = np.unique(opened, axis=0, return_inverse=True)
+    found = [of(kind) for kind in kinds]
+    if len(found) == 1:
+        return np.broadcast_to(found[0][:, None], (len(found[0]), len(opened), *found[0].shape[1:]))
+    return np.stack([found[k] for k in place.ravel()], axis=1)
+
+
 @dataclass(frozen=True)
 class Moments:
     """The law of the next periods given each draw: independent elliptical t blocks per period.
 
-    Given the draw, factors of one block are jointly t(`factor_nu`) with mean `factor_mean` and
-    covariance `factor_covariance`; blocks, and periods, are independent. Innovations e_i with variance
+    Given the draw, shocks of one block are jointly t(`factor_nu`) and factors are `factor_mean` + M u, with
+    covariance `factor_covariance`; blocks, and periods, are independent. A factor that is closed in a period
+    has mean and covariance 0 there. Innovations e_i with variance
     `specific_variance` are uncorrelated: independent t(`specific_nu`), or, where `joint` names a block,
     jointly t with it. `nu = inf` is the normal. Where factors are portfolios W of the panel's own
     assets, specific returns are e - G (W e), which W maps to 0.
@@ -54,12 +73,11 @@ class Moments:
     own_response : ndarray (draw, asset, factor) or (draw, asset, 0)
         G, with W G = I on the factors that W forms.
     block : ndarray (factor)
-        The block of each factor.
+        The block of each factor's own shock.
     joint : int
         The block whose mixing the innovations share, -1 where they have their own.
-    shocks : ndarray (draw, factor, block), optional
-        Where every block is one shock with unit weight on its own factor and others besides:
-        factors are `factor_mean` + shocks @ u, u independent. None: blocks are groups of factors.
+    shocks : ndarray (draw, horizon, factor, factor), optional
+        M, what the shock of each factor moves: 1 on its own factor, and others besides. None: M = I.
     factor_skew : ndarray (draw, horizon, block), optional
     specific_skew : ndarray (draw, horizon, asset), optional
         Of Hansen's skewed t. None: symmetric laws.
@@ -106,14 +124,59 @@ class Moments:
         skewed = self.factor_skew is not None or self.specific_skew is not None
         return not (skewed or (self.chained and self.horizon > 1))
 
+    @cached_property
+    def shock_covariance(self) -> np.ndarray:
+        """Covariance of the shocks u (draw, horizon, factor, factor); 0 between blocks and where closed."""
+        if self.shocks is None:
+            return self.factor_covariance
+        alike = self.shocks.strides[1] == 0 and self.factor_covariance.strides[1] == 0
+        periods = slice(0, 1) if alike else slice(None)
+        back = np.linalg.inv(self.shocks[:, periods])
+        found = back @ self.factor_covariance[:, periods] @ back.swapaxes(-1, -2)
+        found = found * np.equal.outer(self.block, self.block)
+        return np.broadcast_to(found, (len(found), self.horizon, *found.shape[2:]))
+
     @property
     def shock_variance(self) -> np.ndarray:
-        """Variances of the independent shocks, where factors share them (draw, horizon, block)."""
+        """Variances of the shocks (draw, horizon, factor)."""
+        return np.diagonal(self.shock_covariance, axis1=2, axis2=3)
+
+    @property
+    def moving(self) -> np.ndarray:
+        """Positions of the factors that are open in any of the periods."""
+        return np.flatnonzero(np.diagonal(self.factor_covariance, axis1=2, axis2=3).any(axis=(0, 1)))
+
+    def along(self, exposures: np.ndarray, periods: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the blocks' shares of b'f are, b being `exposures (draw, factor)`.
+
+        Parameters
+        ----------
+        exposures : ndarray (draw, factor)
+        periods : int, optional
+            Of the first periods only.
+
+        Returns
+        -------
+        covariance : ndarray (draw, period, factor, block)
+            cov(f, the share of a block).
+        variance : ndarray (draw, period, block)
+            Of the shares, which are independent.
+        """
+        some = slice(periods)
+        member = np.equal.outer(self.block, np.arange(self.factor_nu.shape[2])).astype(float)
         if self.shocks is None:
-            msg = "blocks are groups of factors, not shocks."
-            raise ValueError(msg)
-        back = np.linalg.inv(self.shocks)
-        return np.einsum("dbk,dhkl,dbl->dhb", back, self.factor_covariance, back)
+            towards, moved = exposures[:, None], None
+        else:
+            moved = self.shocks[:, some]
+            towards = np.einsum("dk,dhkc->dhc", exposures, moved)
+        covariance = self.shock_covariance[:, some]
+        towards = np.broadcast_to(towards, covariance.shape[:3])
+        share = np.einsum("dhkc,dhc->dhk", covariance, towards)
+        parts = share[..., None] * member
+        variance = np.einsum("dhcb,dhc->dhb", parts, towards)
+        if moved is not None:
+            parts = np.einsum("dhkc,dhcb->dhkb", moved, parts)
+        return parts, variance
 
 
 class Law(Protocol):
@@ -148,6 +211,11 @@ class Law(Protocol):
     @property
     def factors(self) -> np.ndarray:
         """Rows of observed factors (factor, time)."""
+        ...
+
+    @property
+    def opened(self) -> np.ndarray:
+        """When each of them could move (factor, time): closed, it is 0 and missing information."""
         ...
 
     @property
@@ -190,10 +258,17 @@ class Law(Protocol):
         """Draw each observed cell of some assets anew, one per posterior draw, (cell, draw)."""
         ...
 
-    def advance(self, returns: np.ndarray, factors: np.ndarray, weights: np.ndarray) -> Self:
+    def advance(
+        self,
+        returns: np.ndarray,
+        factors: np.ndarray,
+        weights: np.ndarray,
+        opened: np.ndarray | None = None,
+    ) -> Self:
         """Return the law some days later, given their rows and the last own weights W.
 
-        Its rows are those days'.
+        Its rows are those days'. `opened (factor, time)` says where factors could move, everywhere by
+        default.
         """
         ...
 
@@ -216,14 +291,21 @@ class Law(Protocol):
         """Draw one future per posterior draw; a draw that is named often has as many."""
         ...
 
-    def moments(self, horizon: int) -> Moments:
-        """Return the exact law of the next periods given each draw."""
+    def moments(self, horizon: int, *, all_open: bool = False) -> Moments:
+        """Return the exact law of the next periods given each draw.
+
+        Closed factors do not move; with `all_open`, no market is closed in the first period.
+        """
         ...
 
 
 @runtime_checkable
 class ChainedLaw(Protocol):
     """What a law supplies besides where its moments are `chained`."""
+
+    def start(self, draws: np.ndarray | slice) -> np.ndarray:
+        """Return the variance that each series has in the first period if it is open (draw, series)."""
+        ...
 
     def after(self, draw: int, variance: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the variance of the period after one with innovation z sqrt(variance).
@@ -236,7 +318,7 @@ class ChainedLaw(Protocol):
             Flat position.
         variance : ndarray (series, state)
         z : ndarray (series, node)
-            Standardised innovations.
+            Standardised innovations, NaN where a factor is closed.
 
         Returns
         -------

@@ -1,6 +1,5 @@
 """What all laws with observed factors hold: draws read off a tree, flat, in canonical order."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,15 +8,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import xarray as xr
 from numba import njit
-from scipy.special import gammaln
 
 from bayesfactor import schema as s
 from bayesfactor.errors import SchemaError
-from bayesfactor.laws.blocks import run_blocks, slices
-from bayesfactor.laws.contract import Moments, Scenarios
+from bayesfactor.laws.blocks import slices
+from bayesfactor.laws.calendar import Calendar
+from bayesfactor.laws.contract import Moments, Scenarios, by_period
+from bayesfactor.laws.factors import FactorLaw, block_of_each
 from bayesfactor.laws.future import simulate
-from bayesfactor.laws.integrate import Integral
-from bayesfactor.laws.mixture import marginal_rows
 from bayesfactor.laws.own import own_weights
 from bayesfactor.laws.student import variance_ratio
 from bayesfactor.laws.whole import whole_fit
@@ -52,6 +50,13 @@ class Reader:
         return np.ascontiguousarray(values[self.order] if dim == s.ASSET else values, dtype="float64")
 
     @property
+    def opened(self) -> np.ndarray:
+        """When each observed factor could move (factor, time): always, where the tree does not say."""
+        if s.FACTOR_OPEN in self.constant:
+            return self.constant[s.FACTOR_OPEN].transpose(s.FACTOR, s.TIME).values.astype(bool)
+        return np.ones((self.constant.sizes[s.FACTOR], self.observed.sizes[s.TIME]), dtype=bool)
+
+    @property
     def floor(self) -> bool:
         """Whether simulated returns below -1 are floored (simple returns)."""
         return self.observed.attrs.get("returns_kind", "simple") == "simple"
@@ -81,6 +86,19 @@ def reader(tree: xr.DataTree, draws: np.ndarray | None = None) -> Reader:
     return Reader(post, const, obs, order, flat)
 
 
+def _factor_law(read: Reader) -> FactorLaw:
+    """Read the law of the observed factors."""
+    correlation = read.flat(s.FACTOR_CORRELATION, s.FACTOR, s.FACTOR_OTHER)
+    nu = np.full((len(correlation), 1), np.inf)
+    block = block_of_each(read.constant)
+    if s.FACTOR_NU in read.posterior:
+        dims = [d for d in (s.BLOCK,) if d in read.posterior[s.FACTOR_NU].dims]
+        nu = read.flat(s.FACTOR_NU, *dims).reshape(len(correlation), -1)
+    nu = np.repeat(nu, block.max() + 1, axis=1) if nu.shape[1] == 1 else nu
+    location, scale = (read.flat(name, s.FACTOR) for name in (s.FACTOR_LOCATION, s.FACTOR_SCALE))
+    return FactorLaw.of_correlation(location, scale, correlation, nu, block)
+
+
 @njit(cache=True, nogil=True)
 def _cell_mean(factors, alpha, loadings, assets, times, out):
     """`out[cell, draw]`: the mean of each cell (assets[cell], times[cell]) given the factors."""
@@ -103,11 +121,12 @@ class Common:
         Observed factors; there may be none.
     alpha, sigma : ndarray (draw, asset)
     loadings : ndarray (draw, asset, factor)
-    factor_location : ndarray (draw, factor)
-    factor_scale : ndarray (draw, factor, factor)
-        Lower Cholesky factor of the scale matrix.
-    factor_nu : ndarray (draw)
-        inf where factors are normal.
+    observed : FactorLaw
+        The law of the observed factors.
+    opened : ndarray of bool (factor, time)
+        Whether each factor could move.
+    calendar : Calendar
+        Whether it can in the next periods.
     own_weights : ndarray (factor, asset) or (0, asset)
         Last weights of factors formed from the panel's own assets.
     floor : bool
@@ -121,9 +140,9 @@ class Common:
     alpha: np.ndarray
     loadings: np.ndarray
     sigma: np.ndarray
-    factor_location: np.ndarray
-    factor_scale: np.ndarray
-    factor_nu: np.ndarray
+    observed: FactorLaw
+    opened: np.ndarray
+    calendar: Calendar
     own_weights: np.ndarray
     floor: bool
 
@@ -131,23 +150,14 @@ class Common:
     def read(tree: xr.DataTree, draws: np.ndarray | None = None) -> dict[str, Any]:
         """Return the fields by name, and under `reader` what reads further variables."""
         read = reader(tree, draws)
-        post, const, flat = read.posterior, read.constant, read.flat
+        const, flat = read.constant, read.flat
         alpha = flat(s.ALPHA, s.ASSET)
-        n = len(alpha)
-        found = {
-            "loadings": np.zeros((*alpha.shape, 0)),
-            "factor_location": np.zeros((n, 0)),
-            "factor_scale": np.zeros((n, 0, 0)),
-            "factor_nu": np.full(n, np.inf),
-        }
+        loadings, observed = np.zeros((*alpha.shape, 0)), FactorLaw.none(len(alpha))
         if const.sizes[s.FACTOR]:
-            correlation = flat(s.FACTOR_CORRELATION, s.FACTOR, s.FACTOR_OTHER)
-            scale = flat(s.FACTOR_SCALE, s.FACTOR)[:, :, None]
-            found["loadings"] = flat(s.LOADINGS, s.ASSET, s.FACTOR)
-            found["factor_location"] = flat(s.FACTOR_LOCATION, s.FACTOR)
-            found["factor_scale"] = scale * np.linalg.cholesky(correlation)
-            if s.FACTOR_NU in post:
-                found["factor_nu"] = flat(s.FACTOR_NU)
+            loadings, observed = flat(s.LOADINGS, s.ASSET, s.FACTOR), _factor_law(read)
+        opened = read.opened
+        found = {"loadings": loadings, "observed": observed, "opened": opened}
+        found["calendar"] = Calendar.of(read.observed[s.TIME].values, opened)
         return found | {
             "returns": read.rows(read.observed, s.RETURNS, s.ASSET),
             "factors": read.rows(const, s.FACTOR_RETURNS, s.FACTOR),
@@ -179,39 +189,64 @@ class Common:
         return patterns(self.seen)
 
     @property
-    def factor_centre(self) -> np.ndarray:
-        """Alpha + loadings . factor_location: returns at the centre of the factors' law (draw, asset)."""
-        return self.alpha + np.einsum("dik,dk->di", self.loadings, self.factor_location)
+    def factor_location(self) -> np.ndarray:
+        """Centre of the factors' law (draw, factor)."""
+        return self.observed.location
 
     @property
-    def factor_covariance(self) -> np.ndarray:
-        """Covariance of the observed factors (draw, factor, factor)."""
-        covariance = self.factor_scale @ self.factor_scale.swapaxes(-1, -2)
-        return covariance * variance_ratio(self.factor_nu)[:, None, None]
+    def factor_scale(self) -> np.ndarray:
+        """Roots of the scale matrices of the factors' own shocks (draw, factor, factor)."""
+        return self.observed.scale
+
+    @property
+    def factor_nu(self) -> np.ndarray:
+        """Degrees of freedom of each block of factors (draw, block)."""
+        return self.observed.nu
+
+    @property
+    def days_alike(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Days on which the same factors were open: their positions, and which factors (factor)."""
+        which = patterns(self.opened.astype("float64"))
+        return [(np.flatnonzero(which == day), self.opened[:, int(day)]) for day in np.unique(which)]
+
+    @cached_property
+    def _kept(self) -> dict[bytes, tuple[np.ndarray, np.ndarray]]:
+        return {}
+
+    def _on_days(self, opened: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return centre and spread of the factors' law on one kind of day, made once for all paths."""
+        if opened.tobytes() not in self._kept:
+            self._kept[opened.tobytes()] = self.observed.centre(opened), self.observed.spread(opened)
+        return self._kept[opened.tobytes()]
+
+    def factor_centre(self, opened: np.ndarray) -> np.ndarray:
+        """Return returns at the centre of the factors' law, of which some are `opened` (draw, asset)."""
+        return self.alpha + np.einsum("dik,dk->di", self.loadings, self.observed.centre(opened))
 
     def factor_log_likelihood(self) -> np.ndarray:
-        """Return log p(f_t), multivariate t, (draw, time)."""
+        """Return log p(f_t) of the factors that are open, (draw, time)."""
         out = np.empty((self.n_draws, self.factors.shape[1]))
-        size = len(self.factors)
         for b in slices(self.n_draws, 64):
-            scale, nu = self.factor_scale[b], self.factor_nu[b, None]
-            z = np.linalg.solve(scale, self.factors - self.factor_location[b, :, None])
-            squares = np.einsum("dkt,dkt->dt", z, z)
-            log_det = np.log(np.diagonal(scale, axis1=1, axis2=2)).sum(axis=1)[:, None]
-            normal = np.isinf(nu)
-            v = np.where(normal, 1.0, nu)
-            bell = gammaln(0.5 * (v + size)) - gammaln(0.5 * v) - 0.5 * size * np.log(0.5 * v)
-            bell = np.where(normal, -0.5 * squares, bell - 0.5 * (v + size) * np.log1p(squares / v))
-            out[b] = bell - log_det - 0.5 * size * math.log(2.0 * math.pi)
+            out[b] = self.observed.take(b).log_density(self.factors, self.opened)
         return out
 
-    def advance(self, returns: np.ndarray, factors: np.ndarray, weights: np.ndarray) -> Self:
-        """Return the law after some more days: no day changes it, own weights W apart."""
-        return replace(self, returns=returns, factors=factors, own_weights=weights)
+    def advance(
+        self,
+        returns: np.ndarray,
+        factors: np.ndarray,
+        weights: np.ndarray,
+        opened: np.ndarray | None = None,
+    ) -> Self:
+        """Return the law after some more days: no day changes it, own weights W and the calendar apart."""
+        calendar = self.calendar.after(returns.shape[1])
+        opened = np.ones(factors.shape, dtype=bool) if opened is None else opened
+        return replace(
+            self, returns=returns, factors=factors, opened=opened, own_weights=weights, calendar=calendar
+        )
 
     def with_means(self, alpha: np.ndarray, factors: np.ndarray) -> Self:
         """Return the law of the periods ahead with these expected returns, see `Law`."""
-        return replace(self, alpha=alpha, factor_location=factors)
+        return replace(self, alpha=alpha, observed=replace(self.observed, location=factors))
 
     def state_variables(self) -> dict[str, tuple[str, np.ndarray]]:
         """Return where each draw stands after the last day: nowhere in particular."""
@@ -220,19 +255,6 @@ class Common:
     def scores(self, rng: np.random.Generator) -> np.ndarray:
         """Return latent factors of each day given its returns (draw, time, latent)."""
         return np.empty((self.n_draws, self.returns.shape[1], 0))
-
-    def _elliptical_rows(self, latent: np.ndarray, nu: np.ndarray) -> Integral:
-        """Return log p(r_t), observed factors integrated out of rows that are elliptical given them."""
-        out = np.empty((self.n_draws, self.returns.shape[1]))
-        mean, spread = self.factor_centre, self.loadings @ self.factor_scale
-
-        def work(b: slice) -> None:
-            draws = (mean[b], spread[b], latent[b], self.sigma[b], nu[b], self.factor_nu[b])
-            marginal_rows(self.filled, self.seen, self.pattern, *draws, out[b])
-
-        for _ in run_blocks(work, slices(self.n_draws, 32)):
-            pass
-        return Integral.exact(out)
 
     def _observed(self, assets: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return asset and time of the observed cells of some assets, asset by asset."""
@@ -258,6 +280,8 @@ class Common:
     ) -> Scenarios:
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
         alpha, loadings, response = (a[draws] for a in ahead)
+        kinds, place = np.unique(self.calendar.ahead(horizon), axis=0, return_inverse=True)
+        laws = [self._on_days(kind) for kind in kinds]
         factor_returns = np.empty((len(alpha), horizon, loadings.shape[2]))
         specific = np.empty((len(alpha), horizon, alpha.shape[1]))
         floored = simulate(
@@ -266,8 +290,10 @@ class Common:
             loadings,
             self.sigma[draws],
             nu[draws],
-            self.factor_location[draws],
-            self.factor_scale[draws],
+            np.stack([centre[draws] for centre, _ in laws]),
+            np.stack([spread[draws] for _, spread in laws]),
+            place.ravel(),
+            self.observed.block,
             self.factor_nu[draws],
             latent_nu[draws],
             joint,
@@ -288,19 +314,34 @@ class Common:
         specific_nu: np.ndarray,
         latent_nu: np.ndarray | None = None,
         joint: bool = False,
+        all_open: bool = False,
     ) -> Moments:
-        """Return moments of periods that are all alike: observed factors a block, latent ones another."""
+        """Return moments of the next periods: blocks of observed factors, and latent ones another."""
         alpha, loadings, response = ahead
-        n_observed, n_factors = len(self.factors), loadings.shape[2]
-        n_latent = n_factors - n_observed
-        location = np.concatenate([self.factor_location, np.zeros((self.n_draws, n_latent))], axis=1)
-        covariance = np.zeros((self.n_draws, n_factors, n_factors))
-        covariance[:, :n_observed, :n_observed] = self.factor_covariance
-        blocks = [self.factor_nu] if n_observed else []
-        if latent_nu is not None:
-            latent = range(n_observed, n_factors)
-            covariance[:, latent, latent] = variance_ratio(latent_nu)[:, None]
-            blocks.append(latent_nu)
+        law, n_factors = self.observed, loadings.shape[2]
+        n_observed = len(self.factors)
+        opened = self.calendar.ahead(horizon)
+        opened[0] |= all_open
+        blocks = [law.nu] if n_observed else []
+        blocks += [latent_nu[:, None]] if latent_nu is not None else []
+        last = sum(b.shape[1] for b in blocks) - 1
+
+        def mean(kind: np.ndarray) -> np.ndarray:
+            latent = np.zeros((self.n_draws, n_factors - n_observed))
+            return np.concatenate([law.centre(kind), latent], axis=1)
+
+        def covariance(kind: np.ndarray) -> np.ndarray:
+            out = np.zeros((self.n_draws, n_factors, n_factors))
+            out[:, :n_observed, :n_observed] = law.covariance(kind)
+            if latent_nu is not None:
+                latent = range(n_observed, n_factors)
+                out[:, latent, latent] = variance_ratio(latent_nu)[:, None]
+            return out
+
+        def shocks(kind: np.ndarray) -> np.ndarray:
+            out = np.broadcast_to(np.eye(n_factors), (self.n_draws, n_factors, n_factors)).copy()
+            out[:, :n_observed, :n_observed] = law.moved(kind)
+            return out
 
         def repeated(a: np.ndarray) -> np.ndarray:
             return np.broadcast_to(a[:, None], (a.shape[0], horizon, *a.shape[1:]))
@@ -308,13 +349,14 @@ class Common:
         return Moments(
             alpha=alpha,
             loadings=loadings,
-            factor_mean=repeated(location),
-            factor_covariance=repeated(covariance),
-            factor_nu=repeated(np.stack(blocks, axis=1)),
+            factor_mean=by_period(mean, opened),
+            factor_covariance=by_period(covariance, opened),
+            factor_nu=repeated(np.concatenate(blocks, axis=1)),
             specific_variance=repeated(specific_variance),
             specific_nu=repeated(specific_nu),
             own_weights=self.own_weights,
             own_response=response,
-            block=np.repeat([0, len(blocks) - 1], [n_observed, n_latent]),
-            joint=len(blocks) - 1 if joint else -1,
+            block=np.concatenate([law.block, np.full(n_factors - n_observed, last)]),
+            joint=last if joint else -1,
+            shocks=by_period(shocks, opened) if law.response.any() else None,
         )

@@ -197,16 +197,17 @@ def _sample_means(law: Law) -> tuple[np.ndarray, np.ndarray]:
     seen = np.isfinite(law.returns)
     filled = np.where(seen, law.returns, 0.0)
     n = np.maximum(seen.sum(axis=1), 1e-6)
-    n_factors, n_times = law.factors.shape
+    n_factors, opened = len(law.factors), law.opened
+    days_open = np.maximum(opened.sum(axis=1), 1.0)
     at = (seen @ law.factors.T) / n[:, None]
     left = filled.sum(axis=1) / n - np.einsum("dik,ik->di", law.loadings, at)
-    centre = law.factors.mean(axis=1)
+    centre = law.factors.sum(axis=1) / days_open  # of the days on which it can move
     found = np.concatenate([np.broadcast_to(centre, (law.n_draws, n_factors)), left], axis=1)
     rest = filled - law.loadings.mean(axis=0) @ law.factors
     rest = np.where(seen, rest - left.mean(axis=0)[:, None], 0.0)
-    days = np.concatenate([law.factors - centre[:, None], rest])
+    days = np.concatenate([np.where(opened, law.factors - centre[:, None], 0.0), rest])
     square = (days**2).sum(axis=1)
-    count = np.concatenate([np.full(n_factors, float(n_times)), n])
+    count = np.concatenate([days_open, n])
     variance = square / np.maximum(count - 1.0, 1.0)
     own = variance[n_factors:]
     typical = float(np.median(own[own > 0.0])) if (own > 0.0).any() else 1e-4

@@ -5,8 +5,9 @@ r_it = alpha_i + sum_k beta_ik f_kt + e_it, e_it = sqrt(h_it) z_it with z standa
     h_i,t+1 = sigma_i^2 (1 - p_i) + p_i ((1 - s_i) h_it + s_i news_it)
 
 (see `GarchSkewT`). Factor k is a series of the same kind given factors 1, ..., k - 1, so that factors are
-shocks u with variances of their own, f = M (location + u), M = (I - response)^-1. Cells with NaN contribute
-nothing and leave the variance to its mean. Densities of a day are given the days before and its factors.
+shocks u with variances of their own, f = M (location + u), M = (I - response)^-1. Cells with NaN, and factors
+whose market is closed, contribute nothing and leave the variance to its mean; a closed factor is 0.
+Densities of a day are given the days before and its factors.
 """
 
 from dataclasses import dataclass, replace
@@ -20,97 +21,17 @@ from bayesfactor import schema as s
 from bayesfactor.errors import ModelError
 from bayesfactor.laws import skewed
 from bayesfactor.laws.blocks import run_blocks, slices
-from bayesfactor.laws.contract import Moments, Scenarios
+from bayesfactor.laws.calendar import Calendar
+from bayesfactor.laws.contract import Moments, Scenarios, by_period
 from bayesfactor.laws.draws import Reader, reader
-from bayesfactor.laws.garch_days import days_after, filter_days, simulate_days
+from bayesfactor.laws.garch_days import days_after, simulate_days
+from bayesfactor.laws.garch_series import Series, State
 from bayesfactor.laws.integrate import Integral
 from bayesfactor.laws.own import add_up, own_weights
 
 __all__ = ["GarchLaw"]
 
 _NONE = np.zeros((0, 0, 0))
-
-
-@dataclass(frozen=True)
-class Series:
-    """Series with variances of their own: the specific returns of assets, or the factors' shocks.
-
-    Parameters
-    ----------
-    location : ndarray (draw, series)
-    response : ndarray (draw, series, factor)
-        To the factors of the same day.
-    own : ndarray (draw, 8, series)
-        sigma, persistence, news share, leverage, nu, skew, and a and b of `skewed.shape`.
-    scored : ndarray (series)
-    initial : ndarray (series)
-    """
-
-    location: np.ndarray
-    response: np.ndarray
-    own: np.ndarray
-    scored: np.ndarray
-    initial: np.ndarray
-
-    def block(self, draws: slice, series: slice = slice(None)) -> "Series":
-        """Return some draws of some series."""
-        return Series(
-            np.ascontiguousarray(self.location[draws, series]),
-            np.ascontiguousarray(self.response[draws, series]),
-            np.ascontiguousarray(self.own[draws, :, series]),
-            self.scored[series],
-            self.initial[series],
-        )
-
-    def filter(
-        self,
-        values: np.ndarray,
-        factors: np.ndarray,
-        state: "State",
-        *,
-        by_series: bool = False,
-        keep: bool = False,
-    ) -> tuple["State", np.ndarray, np.ndarray, np.ndarray]:
-        """Return the state after some days, log densities, and where wanted residuals and variances."""
-        n_draws, n = self.location.shape
-        n_times = values.shape[1]
-        cells = np.zeros((n_draws, n if by_series else 1, n_times))
-        shape = (n_draws, n, n_times) if keep else (0, 0, 0)
-        residuals, path = np.empty(shape), np.empty(shape)
-        after = State(state.variance.copy(), state.started.copy())
-        filter_days(
-            values, factors, self.location, self.response, self.scored, self.own,
-            after.started, after.variance, cells, residuals, path,
-        )  # fmt: skip
-        return after, cells, residuals, path
-
-    @property
-    def first(self) -> "State":
-        """The state before any day."""
-        shape = self.location.shape
-        return State(np.broadcast_to(self.initial, shape).copy(), np.zeros(shape[1], dtype=bool))
-
-    def expected(self, variance: np.ndarray, horizon: int) -> np.ndarray:
-        """Return E[h] of the next periods (draw, horizon, series)."""
-        sigma, persistence, share, leverage, nu, skew = self.own.swapaxes(0, 1)[:6]
-        chance, square = skewed.below_zero(nu, skew)
-        # News is h times (1 - leverage) E[x] + 2 leverage E[x; z < 0], x being z^2 or the score: the score's
-        # part below 0 is the chance of being there, because no change of scale changes that.
-        falls = np.where(self.scored > 0.0, chance, square)
-        drag = persistence * (1.0 - share + share * (1.0 - leverage + 2.0 * leverage * falls))
-        out = np.empty((len(variance), horizon, variance.shape[1]))
-        out[:, 0] = variance
-        for h in range(1, horizon):
-            out[:, h] = sigma**2 * (1.0 - persistence) + drag * out[:, h - 1]
-        return out
-
-
-@dataclass(frozen=True)
-class State:
-    """Variances of the next day (draw, series), and which series have begun."""
-
-    variance: np.ndarray
-    started: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -121,6 +42,10 @@ class GarchLaw:
     ----------
     returns : ndarray (asset, time)
     factors : ndarray (factor, time)
+    opened : ndarray of bool (factor, time)
+        Whether each factor could move.
+    calendar : Calendar
+        Whether it can in the next periods.
     assets, shocks : Series
     own_weights : ndarray (factor, asset) or (0, asset)
     floor : bool
@@ -136,6 +61,8 @@ class GarchLaw:
 
     returns: np.ndarray
     factors: np.ndarray
+    opened: np.ndarray
+    calendar: Calendar
     assets: Series
     shocks: Series
     own_weights: np.ndarray
@@ -173,6 +100,8 @@ class GarchLaw:
         return cls(
             returns=returns,
             factors=read.rows(const, s.FACTOR_RETURNS, s.FACTOR),
+            opened=read.opened,
+            calendar=Calendar.of(read.observed[s.TIME].values, read.opened),
             assets=assets,
             shocks=shocks,
             own_weights=own_weights(const, order),
@@ -195,7 +124,7 @@ class GarchLaw:
         """Where everything stands after the last day, and log densities of the days (draw, time)."""
         none = State(np.empty((0, 0)), np.empty(0, dtype=bool))
         states, rows = [none, none], np.empty((self.n_draws, self.returns.shape[1]))
-        for which, (series, values) in enumerate(((self.assets, self.returns), (self.shocks, self.factors))):
+        for which, (series, values) in enumerate(((self.assets, self.returns), (self.shocks, self.moves))):
             variance = np.empty(series.location.shape)
 
             def work(
@@ -213,20 +142,39 @@ class GarchLaw:
         return (states[0], states[1]), rows
 
     @property
+    def moves(self) -> np.ndarray:
+        """Factors on the days on which they could move, else NaN (factor, time)."""
+        return np.where(self.opened, self.factors, np.nan)
+
+    @property
     def state(self) -> tuple[State, State]:
         """Where assets and shocks stand after the last day."""
         return self._filtered[0] if self.now is None else self.now
 
-    def advance(self, returns: np.ndarray, factors: np.ndarray, weights: np.ndarray) -> "GarchLaw":
-        """Return the law some days later: rows (asset, time), (factor, time) and the last own weights W.
+    def advance(
+        self,
+        returns: np.ndarray,
+        factors: np.ndarray,
+        weights: np.ndarray,
+        opened: np.ndarray | None = None,
+    ) -> "GarchLaw":
+        """Return the law some days later: rows (asset, time), (factor, time), and the last own weights W.
 
         Bit by bit what the law would be had it seen all days at once.
         """
+        opened = np.ones(factors.shape, dtype=bool) if opened is None else opened
         assets, shocks = self.state
         after, cells, _, _ = self.assets.filter(returns, factors, assets)
-        now = after, self.shocks.filter(factors, factors, shocks)[0]
+        now = after, self.shocks.filter(np.where(opened, factors, np.nan), factors, shocks)[0]
         return replace(
-            self, returns=returns, factors=factors, own_weights=weights, now=now, passed=cells[:, 0]
+            self,
+            returns=returns,
+            factors=factors,
+            opened=opened,
+            calendar=self.calendar.after(returns.shape[1]),
+            own_weights=weights,
+            now=now,
+            passed=cells[:, 0],
         )
 
     def with_means(self, alpha: np.ndarray, factors: np.ndarray) -> "GarchLaw":
@@ -240,10 +188,9 @@ class GarchLaw:
         assets, shocks = self.state
         return {s.VARIANCE: (s.ASSET, assets.variance), s.FACTOR_VARIANCE: (s.FACTOR, shocks.variance)}
 
-    @cached_property
-    def mixing(self) -> np.ndarray:
-        """What each shock moves: M (draw, factor, shock)."""
-        return np.linalg.inv(np.eye(len(self.factors)) - self.shocks.response)
+    def mixing(self, opened: np.ndarray) -> np.ndarray:
+        """Return M (draw, factor, shock) of days on which factors are `opened (factor)`."""
+        return np.linalg.inv(np.eye(len(opened)) - opened[:, None] * self.shocks.response)
 
     @cached_property
     def ahead(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -255,12 +202,13 @@ class GarchLaw:
         return self._filtered[1] if self.passed is None else self.passed
 
     def factor_log_likelihood(self) -> np.ndarray:
-        """Return log p(f_t | days before) (draw, time)."""
+        """Return log p(f_t | days before) of the factors that are open (draw, time)."""
+        moves = self.moves
         rows = np.empty((self.n_draws, self.factors.shape[1]))
 
         def work(b: slice) -> tuple[slice, np.ndarray]:
             part = self.shocks.block(b)
-            return b, part.filter(self.factors, self.factors, part.first)[1][:, 0]
+            return b, part.filter(moves, self.factors, part.first)[1][:, 0]
 
         for b, cells in run_blocks(work, slices(self.n_draws, 64)):
             rows[b] = cells
@@ -321,9 +269,15 @@ class GarchLaw:
         floored = simulate_days(
             rng, alpha, loadings, self.shocks.location[draws], self.shocks.response[draws],
             self.assets.scored, self.shocks.scored, self.assets.own[draws], self.shocks.own[draws],
-            assets.variance[draws], shocks.variance[draws], self.own_weights, response, self.floor, f, e,
+            assets.variance[draws], shocks.variance[draws], self.calendar.ahead(horizon), self.own_weights,
+            response, self.floor, f, e,
         )  # fmt: skip
         return Scenarios(draws, f, e, int(floored))
+
+    def start(self, draws: np.ndarray | slice) -> np.ndarray:
+        """Return the variance that each series has in the first period if it is open, see `ChainedLaw`."""
+        assets, shocks = self.state
+        return np.concatenate([shocks.variance[draws], assets.variance[draws]], axis=1)
 
     def after(self, draw: int, variance: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the variance of the period after one with innovation z, see `ChainedLaw`."""
@@ -333,13 +287,16 @@ class GarchLaw:
             days_after(variance[part], z[part], series.scored, series.own[draw], out[part])
         return out
 
-    def moments(self, horizon: int) -> Moments:
+    def moments(self, horizon: int, *, all_open: bool = False) -> Moments:
         """Return the law of the next period given each draw; of later ones, exact means and variances."""
         alpha, loadings, response = self.ahead
         assets, shocks = self.state
-        variance = self.shocks.expected(shocks.variance, horizon)
-        mean = np.einsum("dkj,dj->dk", self.mixing, self.shocks.location)
-        covariance = np.einsum("dkj,dhj,dlj->dhkl", self.mixing, variance, self.mixing)
+        opened = self.calendar.ahead(horizon)
+        opened[0] |= all_open
+        moved = by_period(self.mixing, opened)
+        variance = self.shocks.expected(shocks.variance, horizon, opened) * opened
+        covariance = np.einsum("dhkj,dhj,dhlj->dhkl", moved, variance, moved)
+        mean = np.einsum("dhkj,hj,dj->dhk", moved, opened.astype(float), self.shocks.location)
 
         def repeated(a: np.ndarray) -> np.ndarray:
             return np.broadcast_to(a[:, None], (a.shape[0], horizon, *a.shape[1:]))
@@ -350,7 +307,7 @@ class GarchLaw:
         return Moments(
             alpha=alpha,
             loadings=loadings,
-            factor_mean=repeated(mean),
+            factor_mean=mean,
             factor_covariance=covariance,
             factor_nu=repeated(self.shocks.own[:, 4]),
             specific_variance=self.assets.expected(assets.variance, horizon),
@@ -358,7 +315,7 @@ class GarchLaw:
             own_weights=self.own_weights,
             own_response=response,
             block=np.arange(len(self.factors)),
-            shocks=self.mixing,
+            shocks=moved,
             factor_skew=skew(self.shocks),
             specific_skew=skew(self.assets),
             chained=self.chained,

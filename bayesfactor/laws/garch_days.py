@@ -107,7 +107,7 @@ def filter_days(returns, factors, location, response, scored, own, started, vari
 @njit(cache=True, nogil=True, error_model="numpy")
 def simulate_days(
     rng, alpha, loadings, location, response, scored, factor_scored, own, factor_own, variance,
-    factor_variance, weights, back, floor, f_out, e_out,
+    factor_variance, opened, weights, back, floor, f_out, e_out,
 ):  # fmt: skip
     """Fill futures and return how many asset returns were floored at -1.
 
@@ -122,6 +122,8 @@ def simulate_days(
     own, factor_own : ndarray (draw, 8, asset), (draw, 8, factor)
     variance, factor_variance : ndarray (draw, asset), (draw, factor)
         Of the first day; not changed.
+    opened : ndarray of bool (horizon, factor)
+        A factor that is closed does not move, and its variance goes on as on a day not seen.
     weights, back : ndarray
         W and G, see `Moments`.
     floor : bool
@@ -138,10 +140,13 @@ def simulate_days(
             f, e = f_out[d, step], e_out[d, step]
             for k in range(n_factors):
                 p = factor_own[d, :, k]
-                u = math.sqrt(hf[k]) * draw(rng, p[4], p[5], p[6], p[7])
-                f[k] = location[d, k] + u
-                for j in range(k):
-                    f[k] += response[d, k, j] * f[j]
+                u = math.nan
+                f[k] = 0.0
+                if opened[step, k]:
+                    u = math.sqrt(hf[k]) * draw(rng, p[4], p[5], p[6], p[7])
+                    f[k] = location[d, k] + u
+                    for j in range(k):
+                        f[k] += response[d, k, j] * f[j]
                 hf[k] = next_variance(
                     u, hf[k], factor_scored[k], p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
                 )

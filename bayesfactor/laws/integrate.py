@@ -7,7 +7,6 @@ for every integrand of nearly normal shape, so it is scaled to be right for the 
 among rules, so that what is left of their errors does not add up.
 """
 
-import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,6 +18,7 @@ from bayesfactor.laws.proposal import (
     PROPOSAL_NU,
     add_cells,
     add_priors,
+    averaged,
     locate,
     normal_weights,
     propose,
@@ -26,7 +26,7 @@ from bayesfactor.laws.proposal import (
 )
 from bayesfactor.laws.student import log_density_constant
 
-__all__ = ["Cells", "Integral", "Integrand", "integrate", "integrate_cells"]
+__all__ = ["Cells", "Integral", "Integrand", "integrate", "integrate_cells", "points_of"]
 
 _POINTS = 64
 _RULES = 61
@@ -107,7 +107,7 @@ class Cells:
 
 
 @cache
-def _points(dim: int) -> tuple[np.ndarray, np.ndarray]:
+def points_of(dim: int) -> tuple[np.ndarray, np.ndarray]:
     """Return normals (rule, point, dim) in pairs of opposites, and t mixing scales (rule, point)."""
     from scipy.special import gammaincinv, ndtri
     from scipy.stats.qmc import Sobol
@@ -146,7 +146,7 @@ def _rows(
     e, s, v, k0, const = np.empty((5, n_assets))
     which = np.empty(n_assets, dtype=np.int64)
     c, precision = np.empty((n_assets, m)), np.empty((m, m))
-    places, half = np.empty((m, points)), points // 2
+    places = np.empty((m, points))
     log_weight, q, mantissa = np.empty(points), np.empty(points), np.empty(points)
     like_normal = normal_weights(normal, scale)
     centre = np.zeros((n_times, m))
@@ -168,16 +168,7 @@ def _rows(
             add_priors(places, block, sizes, block_nu[d], prior_const, q, mantissa, log_weight)
             for i in range(n):
                 add_cells(e[i], c[i], s[i], v[i], k0[i], places, q, mantissa, log_weight)
-            top = log_weight.max()
-            total, left = 0.0, 0.0
-            for p in range(half):
-                q[p] = 0.5 * (math.exp(log_weight[p] - top) + math.exp(log_weight[p + half] - top))
-                total += q[p]
-            known = like_normal[rule, :half].sum()
-            for p in range(half):
-                left += (q[p] - total / known * like_normal[rule, p]) ** 2
-            out[d, t] = top + math.log(total / known)
-            error[d, t] = math.sqrt(left) / total
+            out[d, t], error[d, t] = averaged(log_weight, like_normal[rule])
 
 
 def integrate(given: Integrand) -> Integral:
@@ -192,7 +183,7 @@ def integrate(given: Integrand) -> Integral:
     n, n_times = len(given.alpha), given.returns.shape[1]
     out, error = np.empty((n, n_times)), np.empty((n, n_times))
     sizes = np.bincount(given.block, minlength=given.block_nu.shape[1]).astype("float64")
-    normal, scale = _points(given.random.shape[2])
+    normal, scale = points_of(given.random.shape[2])
 
     def work(b: slice) -> None:
         _rows(
@@ -253,7 +244,7 @@ def integrate_cells(given: Integrand, assets: np.ndarray, times: np.ndarray) -> 
 
     n, n_cells = len(given.alpha), len(times)
     sizes = np.bincount(given.block, minlength=given.block_nu.shape[1]).astype("float64")
-    normal, scale = _points(given.random.shape[2])
+    normal, scale = points_of(given.random.shape[2])
     out = Cells(np.empty((n_cells, n)), np.empty((n_cells, n)))
 
     def work(b: slice) -> None:

@@ -2,7 +2,7 @@
 
 r_t - alpha - B f_t ~ multivariate t(nu, Lambda Lambda' + diag sigma^2) over the assets seen on day t: latent
 factors and specific returns of a day share one mixing variable. Observed factors have a law of their
-own, f_t ~ multivariate t(factor_nu). Assets stand in canonical order throughout.
+own (`FactorLaw`). Assets stand in canonical order throughout.
 """
 
 import math
@@ -19,6 +19,7 @@ from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
 from bayesfactor.laws.draws import Common
 from bayesfactor.laws.integrate import Integral
+from bayesfactor.laws.marginal import elliptical_rows
 from bayesfactor.laws.own import add_up
 from bayesfactor.laws.student import variance_ratio
 from bayesfactor.laws.woodbury import factorise
@@ -186,7 +187,7 @@ class LowRankLaw(Common):
         """Return log p(r_t), observed factors integrated over their own law, exact up to quadrature."""
         if not len(self.factors):
             return self.integrated_rows()
-        return self._elliptical_rows(self.latent, self.nu)
+        return elliptical_rows(self, self.latent, self.nu)
 
     def _cells(self, assets: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return standardised value, log scale and nu of cells given the rest of their day (cell, draw)."""
@@ -251,12 +252,13 @@ class LowRankLaw(Common):
         nu = np.broadcast_to(self.nu[:, None], self.alpha.shape)
         return self._simulate(rng, horizon, draws, self.ahead, nu=nu, latent_nu=self.nu, joint=True)
 
-    def moments(self, horizon: int) -> Moments:
-        """Return the exact law of the next `horizon` periods given each draw."""
+    def moments(self, horizon: int, *, all_open: bool = False) -> Moments:
+        """Return the exact law of the next `horizon` periods given each draw, see `Law`."""
         nu = self.nu[:, None]
         return self._moments(
             horizon,
             self.ahead,
+            all_open=all_open,
             latent_nu=self.nu,
             specific_variance=self.sigma**2 * variance_ratio(nu),
             specific_nu=np.repeat(nu, self.alpha.shape[1], axis=1),

@@ -11,6 +11,7 @@ __all__ = [
     "PROPOSAL_NU",
     "add_cells",
     "add_priors",
+    "averaged",
     "locate",
     "normal_weights",
     "propose",
@@ -210,3 +211,21 @@ def propose(normal, scale, precision, x, places, log_weight):
     for k in range(m):
         for p in range(normal.shape[0]):
             places[k, p] += x[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def averaged(log_weight, like_normal):
+    """Return the log of the mean weight and its standard error.
+
+    Points stand in pairs, and the rule is scaled to be right for the normal.
+    """
+    half, top = log_weight.shape[0] // 2, log_weight.max()
+    q = np.empty(half)
+    total, left = 0.0, 0.0
+    for p in range(half):
+        q[p] = 0.5 * (math.exp(log_weight[p] - top) + math.exp(log_weight[p + half] - top))
+        total += q[p]
+    known = like_normal[:half].sum()
+    for p in range(half):
+        left += (q[p] - total / known * like_normal[p]) ** 2
+    return top + math.log(total / known), math.sqrt(left) / total

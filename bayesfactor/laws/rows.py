@@ -1,5 +1,7 @@
 """Days a posterior need not have seen: the density of the rows of a panel under the draws of a fit."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -9,7 +11,7 @@ from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.laws import Law, law_of
 from bayesfactor.laws.whole import whole_fit
 
-__all__ = ["keep_state", "own_rows", "places", "row_log_likelihood"]
+__all__ = ["keep_state", "opened_rows", "own_rows", "places", "row_log_likelihood"]
 
 
 def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | None = None) -> xr.DataArray:
@@ -54,10 +56,13 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
     # What was drawn day by day (no density of a row rests on it) is not known of days the fit had not.
     if s.TIME in post.dims:
         post = post.reindex({s.TIME: rows[s.TIME].values})
+    given_factors: dict[str, Any] = {s.FACTOR_RETURNS: rows[s.FACTOR_RETURNS]}
+    if s.FACTOR_OPEN in const:
+        given_factors[s.FACTOR_OPEN] = ((s.TIME, s.FACTOR), opened_rows(rows, const).T)
     unseen = xr.DataTree.from_dict(
         {
             s.POSTERIOR: post,
-            s.CONSTANT_DATA: const.drop_dims(s.TIME).assign({s.FACTOR_RETURNS: rows[s.FACTOR_RETURNS]}),
+            s.CONSTANT_DATA: const.drop_dims(s.TIME).assign(given_factors),
             s.OBSERVED_DATA: obs.drop_dims(s.TIME).assign({s.RETURNS: rows[s.RETURNS]}),
         }
     )
@@ -66,6 +71,19 @@ def row_log_likelihood(tree: xr.DataTree, panel: xr.Dataset, *, given: str | Non
     if law.given == "past":
         _check_start(rows[s.TIME].values, obs[s.TIME].values)
     return own_rows(unseen, law, alone=given == "nothing")
+
+
+def opened_rows(panel: xr.Dataset, constant: xr.Dataset) -> np.ndarray:
+    """Return on which rows of a panel the factors of a tree could move (factor, time).
+
+    A panel that does not say has zeros where a factor that closed at times in the tree is closed.
+    """
+    if s.FACTOR_OPEN in panel:
+        return np.ascontiguousarray(panel[s.FACTOR_OPEN].transpose(s.FACTOR, s.TIME).values, dtype=bool)
+    moves = panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values != 0.0
+    if s.FACTOR_OPEN not in constant:
+        return np.ones_like(moves)
+    return moves | constant[s.FACTOR_OPEN].transpose(s.FACTOR, s.TIME).values.all(axis=1)[:, None]
 
 
 def own_rows(tree: xr.DataTree, law: Law | None = None, *, alone: bool = False) -> xr.DataArray:

@@ -16,6 +16,7 @@ from bayesfactor import schema as s
 from bayesfactor.laws.contract import Moments, Scenarios
 from bayesfactor.laws.draws import Common
 from bayesfactor.laws.integrate import Cells, Integral, Integrand, integrate, integrate_cells
+from bayesfactor.laws.marginal import sampled_rows
 from bayesfactor.laws.own import add_up
 from bayesfactor.laws.student import variance_ratio
 
@@ -89,21 +90,7 @@ class ScoresLaw(Common):
         """Return log p(r_t), observed and latent factors integrated out by importance sampling."""
         if not len(self.factors):
             return self.integrated_rows()
-        sizes = [len(self.factors), self.latent.shape[2]]
-        return integrate(
-            Integrand(
-                self.filled,
-                self.seen,
-                self.factors[:0],
-                self.factor_centre,
-                self.sigma,
-                self.nu,
-                self.loadings[:, :, :0],
-                np.concatenate([self.loadings @ self.factor_scale, self.latent], axis=2),
-                np.repeat([0, 1], sizes),
-                np.stack([self.factor_nu, self.latent_nu], axis=1),
-            )
-        )
+        return sampled_rows(self, self.latent, self.latent_nu, self.nu)
 
     def _cells(self, assets: slice, cells: np.ndarray | None) -> Cells:
         rows, times = self._observed(assets)
@@ -145,11 +132,12 @@ class ScoresLaw(Common):
         """Draw one future of `horizon` periods for each posterior draw in `draws`."""
         return self._simulate(rng, horizon, draws, self.ahead, nu=self.nu, latent_nu=self.latent_nu)
 
-    def moments(self, horizon: int) -> Moments:
-        """Return the exact law of the next `horizon` periods given each draw."""
+    def moments(self, horizon: int, *, all_open: bool = False) -> Moments:
+        """Return the exact law of the next `horizon` periods given each draw, see `Law`."""
         return self._moments(
             horizon,
             self.ahead,
+            all_open=all_open,
             latent_nu=self.latent_nu,
             specific_variance=self.sigma**2 * variance_ratio(self.nu),
             specific_nu=self.nu,

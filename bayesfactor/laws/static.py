@@ -1,7 +1,7 @@
 """What one posterior draw of the static factor model says about data (numpy and numba only).
 
 r_it = alpha_i + sum_k beta_ik f_kt + sigma_i e_it with e_it ~ t(nu_i), independent over i and t;
-f_t ~ multivariate t(factor_nu). Cells with NaN contribute nothing. Assets stand in canonical
+f_t follow a law of their own (`FactorLaw`). Cells with NaN contribute nothing. Assets stand in canonical
 order throughout, so that sums over them do not depend on the order of the panel.
 """
 
@@ -18,7 +18,8 @@ from bayesfactor import schema as s
 from bayesfactor.laws.blocks import run_blocks, slices
 from bayesfactor.laws.contract import Moments, Scenarios
 from bayesfactor.laws.draws import Common
-from bayesfactor.laws.integrate import Integral, Integrand, integrate
+from bayesfactor.laws.integrate import Integral
+from bayesfactor.laws.marginal import elliptical_rows, sampled_rows
 from bayesfactor.laws.own import add_up
 from bayesfactor.laws.student import log_density_constant, mixing_scale, variance_ratio
 
@@ -145,23 +146,10 @@ class StaticLaw(Common):
 
         By quadrature where returns are normal given the factors, else by importance sampling.
         """
+        none, normal = np.zeros((*self.alpha.shape, 0)), np.full(self.n_draws, np.inf)
         if np.isinf(self.nu).all():
-            none = np.zeros((*self.alpha.shape, 0))
-            return self._elliptical_rows(none, np.full(self.n_draws, np.inf))
-        return integrate(
-            Integrand(
-                self.filled,
-                self.seen,
-                self.factors[:0],
-                self.factor_centre,
-                self.sigma,
-                self.nu,
-                self.loadings[:, :, :0],
-                self.loadings @ self.factor_scale,
-                np.zeros(len(self.factors), dtype=np.int64),
-                self.factor_nu[:, None],
-            )
-        )
+            return elliptical_rows(self, none, normal)
+        return sampled_rows(self, none, normal, self.nu)
 
     def cell_log_likelihood(self, assets: slice, cells: np.ndarray | None = None) -> np.ndarray:
         """Return log p(r_it | factors of day t) for the observed cells of some assets, (cell, draw)."""
@@ -199,11 +187,12 @@ class StaticLaw(Common):
         no_latent = np.full(self.n_draws, np.inf)
         return self._simulate(rng, horizon, draws, self.ahead, nu=self.nu, latent_nu=no_latent)
 
-    def moments(self, horizon: int) -> Moments:
-        """Return the exact law of the next `horizon` periods given each draw."""
+    def moments(self, horizon: int, *, all_open: bool = False) -> Moments:
+        """Return the exact law of the next `horizon` periods given each draw, see `Law`."""
         return self._moments(
             horizon,
             self.ahead,
+            all_open=all_open,
             specific_variance=self.sigma**2 * variance_ratio(self.nu),
             specific_nu=self.nu,
         )

@@ -1,13 +1,15 @@
-"""`EllipticalColumns`: independent multivariate Student-t columns, the law of the factors."""
+"""`EllipticalColumns`, `EllipticalBlocks`: independent days of the factors, one Student-t or several."""
 
 import numpy as np
 import pymc as pm
 
 from bayesfactor.laws.correlation import partial_cholesky
+from bayesfactor.laws.factors import FactorLaw
+from bayesfactor.likelihoods.blocks_kernel import blocks_kernel
 from bayesfactor.likelihoods.fused import FusedLogLikelihood
 from bayesfactor.likelihoods.kernels import elliptical_kernel
 
-__all__ = ["EllipticalColumns", "EllipticalLogLikelihood"]
+__all__ = ["BlocksLogLikelihood", "EllipticalBlocks", "EllipticalColumns", "EllipticalLogLikelihood"]
 
 
 class EllipticalLogLikelihood(FusedLogLikelihood):
@@ -18,7 +20,15 @@ class EllipticalLogLikelihood(FusedLogLikelihood):
     ranks = (1, 1, 1, 0)
 
 
-_log_likelihood = EllipticalLogLikelihood()
+class BlocksLogLikelihood(FusedLogLikelihood):
+    """(values, pattern, block, seen), (location, scale, partial, nu) -> value and four gradients."""
+
+    kernel = blocks_kernel
+    n_data = 4
+    ranks = (1, 1, 1, 1)
+
+
+_log_likelihood, _log_likelihood_of_blocks = EllipticalLogLikelihood(), BlocksLogLikelihood()
 
 
 def _logp(value, location, scale, partial, nu, seen):
@@ -60,6 +70,63 @@ def EllipticalColumns(name, location, scale, partial, nu, seen, *, observed=None
         random=_random,
         signature="(k),(k),(p),(),(t)->(k,t)",
         class_name="EllipticalColumns",
+        observed=observed,
+        dims=dims,
+    )
+
+
+def _logp_of_blocks(value, location, scale, partial, nu, pattern, block, seen):
+    return _log_likelihood_of_blocks(value, pattern, block, seen, location, scale, partial, nu)
+
+
+def _random_blocks(location, scale, partial, nu, pattern, block, seen, rng=None, size=None):
+    chol = partial_cholesky(partial, len(location))
+    back = np.argsort(np.argsort(block, kind="stable"))
+    matrix = (chol @ chol.T)[back[:, None], back]
+    block = block.astype(int)
+    law = FactorLaw.of_correlation(location[None], scale[None], matrix[None], nu[None], block)
+    shape = (len(nu), seen.shape[-1])
+    half = 0.5 * np.where(np.isinf(nu), 1.0, nu)[:, None]
+    mixing = np.where(np.isinf(nu)[:, None], 1.0, np.sqrt(half / rng.standard_gamma(half, size=shape)))
+    normal = mixing[block] * rng.standard_normal((len(location), shape[1]))
+    days = [(law.centre(here)[0], law.spread(here)[0]) for here in seen.T > 0.0]
+    return np.stack([m + a @ z for (m, a), z in zip(days, normal.T, strict=True)], axis=1)
+
+
+def EllipticalBlocks(  # noqa: N802
+    name, location, scale, partial, nu, pattern, block, seen, *, observed=None, dims=None
+):
+    """Values (factor, time) in blocks with tails of their own, each told given those before it.
+
+    Parameters
+    ----------
+    name : str
+    location, scale : tensor (factor)
+    partial : tensor (pair)
+        Partial correlations of the factors in the order of their blocks.
+    nu : tensor (block)
+        `inf` is the normal.
+    pattern : tensor (time)
+        See `bayesfactor.laws.woodbury.patterns`.
+    block : tensor (factor)
+    seen : tensor (factor, time)
+        1.0 where a factor is open, else 0.0; see `bayesfactor.laws.factors`.
+    observed : tensor (factor, time), optional
+    dims : tuple of str, optional
+    """
+    return pm.CustomDist(
+        name,
+        location,
+        scale,
+        partial,
+        nu,
+        pattern,
+        block,
+        seen,
+        logp=_logp_of_blocks,
+        random=_random_blocks,
+        signature="(k),(k),(p),(b),(t),(k),(k,t)->(k,t)",
+        class_name="EllipticalBlocks",
         observed=observed,
         dims=dims,
     )

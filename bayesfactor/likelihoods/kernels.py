@@ -18,10 +18,12 @@ __all__ = [
     "digamma",
     "dot",
     "elliptical_kernel",
+    "solve_transposed",
     "static_kernel",
     "subtract",
     "sum_of",
     "sum_of_logs",
+    "through_cholesky",
     "vectorised",
     "weigh",
 ]
@@ -301,17 +303,17 @@ def elliptical_kernel(values, seen, location, scale, partial, nu):
         a, b = 0.5 * (nu + n_factors), 0.5 * nu
         logp = count * (math.lgamma(a) - math.lgamma(b) - 0.5 * n_factors * math.log(nu * math.pi)) - a * logs
         d_nu = 0.5 * (count * (digamma(a) - digamma(b) - n_factors / nu) - logs + slope / nu)
-    _solve_transposed(chol, first)
-    _solve_transposed(chol, second)
+    solve_transposed(chol, first)
+    solve_transposed(chol, second)
     for k in range(n_factors):
         logp -= count * math.log(chol[k, k])
         second[k, k] -= count / chol[k, k]
-    d_scale, d_partial = _through_cholesky(second, unit, scale, partial)
+    d_scale, d_partial = through_cholesky(second, unit, scale, partial)
     return logp, first[:, 0].copy(), d_scale, d_partial, d_nu
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _through_cholesky(d_chol, unit, scale, partial):
+def through_cholesky(d_chol, unit, scale, partial):
     """Return derivatives in the scales and partial correlations, given those in the Cholesky factor."""
     n = scale.shape[0]
     d_scale, d_partial = np.zeros(n), np.zeros(partial.shape[0])
@@ -333,7 +335,7 @@ def _through_cholesky(d_chol, unit, scale, partial):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve_transposed(chol, x):
+def solve_transposed(chol, x):
     """Solve chol' y = x for lower-triangular `chol`, in place."""
     n = chol.shape[0]
     for c in range(x.shape[1]):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from pytensor.link.jax.dispatch import jax_funcify
 
-from bayesfactor.likelihoods.elliptical import EllipticalLogLikelihood
+from bayesfactor.likelihoods.elliptical import BlocksLogLikelihood, EllipticalLogLikelihood
 from bayesfactor.likelihoods.garch import GarchLogLikelihood
 from bayesfactor.likelihoods.lowrank import LowRankLogLikelihood
 from bayesfactor.likelihoods.scores import ScoresLogLikelihood, SphericalLogDensity
@@ -19,6 +19,7 @@ from bayesfactor.likelihoods.scores_kernel import TINY
 from bayesfactor.likelihoods.static import StaticLogLikelihood
 
 __all__ = [
+    "blocks_log_likelihood",
     "elliptical_log_likelihood",
     "garch_log_likelihood",
     "lowrank_log_likelihood",
@@ -56,6 +57,34 @@ def elliptical_log_likelihood(values, seen, location, scale, partial, nu):
     log_scale = jnp.log(jnp.diag(chol)).sum()
     rows = _log_student((u * u).sum(axis=0), nu, len(values), log_scale)
     return jnp.where(seen > 0, rows, 0.0).sum()
+
+
+def blocks_log_likelihood(values, pattern, block, seen, location, scale, partial, nu):
+    """Return the log-likelihood of `blocks_kernel.blocks_kernel`, one small matrix for every day."""
+    del pattern
+    # Blocks are told apart by masks: which factor is in which may be known only when this runs.
+    order = jnp.argsort(block, stable=True)
+    label, here = block[order], (seen > 0)[order]
+    chol = _partial_cholesky(partial, len(values))
+    y = jnp.where(here, ((values - location[:, None]) / scale[:, None])[order], 0.0)
+    own = label[:, None] == label[None, :]
+    # f = G f + u over earlier blocks: with A = I - G and B the blocks of L on its diagonal, A L = B.
+    inside = jnp.where(own, chol, 0.0)
+    g = jnp.eye(len(values)) - inside @ jnp.linalg.inv(chol)
+    e = jnp.where(here, y - g @ y, 0.0)
+    matrix = inside @ inside.T
+    both = here.T[:, :, None] & here.T[:, None, :]
+    roots = jnp.linalg.cholesky(jnp.where(both, matrix, jnp.eye(len(values))))
+    u = jax.scipy.linalg.solve_triangular(roots, e.T[:, :, None], lower=True)[:, :, 0]
+    logs = jnp.where(here.T, jnp.log(jnp.diagonal(roots, axis1=1, axis2=2)) + jnp.log(scale[order]), 0.0)
+    total = 0.0
+    for b in range(len(nu)):
+        mine = label == b
+        count = (here & mine[:, None]).sum(axis=0)
+        log_scale = jnp.where(mine, logs, 0.0).sum(axis=1)
+        rows = _log_student(jnp.where(mine, u * u, 0.0).sum(axis=1), nu[b], count, log_scale)
+        total += jnp.where(count > 0, rows, 0.0).sum()
+    return total
 
 
 def lowrank_log_likelihood(returns, seen, factors, pattern, alpha, loadings, latent, sigma, nu):
@@ -132,6 +161,7 @@ def _partial_cholesky(partial, n):
 _LOG_LIKELIHOODS = {
     StaticLogLikelihood: static_log_likelihood,
     EllipticalLogLikelihood: elliptical_log_likelihood,
+    BlocksLogLikelihood: blocks_log_likelihood,
     LowRankLogLikelihood: lowrank_log_likelihood,
     ScoresLogLikelihood: scores_log_likelihood,
     SphericalLogDensity: spherical_log_density,

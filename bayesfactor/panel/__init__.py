@@ -6,5 +6,13 @@ rooms rely on that and check nothing again but `check_panel`.
 
 from bayesfactor.panel.construct import panel_from_prices, panel_from_returns
 from bayesfactor.panel.contract import check_panel, check_span, panel_digests
+from bayesfactor.panel.openings import open_factors
 
-__all__ = ["check_panel", "check_span", "panel_digests", "panel_from_prices", "panel_from_returns"]
+__all__ = [
+    "check_panel",
+    "check_span",
+    "open_factors",
+    "panel_digests",
+    "panel_from_prices",
+    "panel_from_returns",
+]

@@ -30,6 +30,7 @@ from bayesfactor.panel.units import check_unit_of_factors
 from bayesfactor.schema import (
     ASSET,
     FACTOR,
+    FACTOR_OPEN,
     FACTOR_RETURNS,
     FACTOR_WEIGHTS,
     FAMILY,
@@ -147,7 +148,7 @@ def panel_from_prices(
         weights = own.loc[kept.index, kept.columns].to_numpy()[:, None, :]
         dataset[FACTOR_WEIGHTS] = ((TIME, FACTOR, ASSET), weights)
     elif isinstance(factors, xr.Dataset):
-        dataset = _with_weights(dataset, factors)
+        dataset = _with_open(_with_weights(dataset, factors), factors)
     check_span(dataset)
     return dataset
 
@@ -209,7 +210,7 @@ def panel_from_returns(
     kept, table, notes = _align(wide, table, choice)
     dataset = _assemble(kept, table, (returns, factors), groups, families, kind, year, notes)
     if isinstance(factors, xr.Dataset):
-        dataset = _with_weights(dataset, factors)
+        dataset = _with_open(_with_weights(dataset, factors), factors)
     check_span(dataset)
     return dataset
 
@@ -232,6 +233,14 @@ def _with_weights(panel: xr.Dataset, factors: xr.Dataset) -> xr.Dataset:
     kept = weights.reindex({ASSET: panel[ASSET]}, fill_value=0.0).values
     kept = np.where(own[None, :, None], kept, 0.0)
     return panel.assign({FACTOR_WEIGHTS: ((TIME, FACTOR, ASSET), kept)})
+
+
+def _with_open(panel: xr.Dataset, factors: xr.Dataset) -> xr.Dataset:
+    """Carry on which days each factor could move, where the factors say so."""
+    if FACTOR_OPEN not in factors or not panel.sizes[FACTOR]:
+        return panel
+    opened = factors[FACTOR_OPEN].transpose(TIME, FACTOR).reindex({TIME: panel[TIME]}, fill_value=True)
+    return panel.assign({FACTOR_OPEN: ((TIME, FACTOR), opened.values.astype(bool))})
 
 
 def returns_of(prices: pd.DataFrame, kind: str) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from bayesfactor.panel.words import few
 from bayesfactor.schema import (
     ASSET,
     FACTOR,
+    FACTOR_OPEN,
     FACTOR_RETURNS,
     FACTOR_UNIT,
     FACTOR_WEIGHTS,
@@ -41,7 +42,12 @@ NEEDED = {
 }
 _PORTFOLIO = 1e-6
 """How far, of what its parts move, a factor may be from its own portfolio: rounding, and no coin left out."""
-ALLOWED = {FACTOR_WEIGHTS: (TIME, FACTOR, ASSET), RETURNS_UNIT: (), FACTOR_UNIT: (FACTOR,)}
+ALLOWED = {
+    FACTOR_WEIGHTS: (TIME, FACTOR, ASSET),
+    FACTOR_OPEN: (TIME, FACTOR),
+    RETURNS_UNIT: (),
+    FACTOR_UNIT: (FACTOR,),
+}
 
 
 def check_panel(panel: xr.Dataset) -> None:
@@ -136,6 +142,8 @@ def _check_values(panel: xr.Dataset) -> None:
         raise PanelError(msg)
     if FACTOR_WEIGHTS in panel.variables:
         _check_own_factors(panel)
+    if FACTOR_OPEN in panel.variables:
+        _check_open(panel)
 
 
 def _check_own_factors(panel: xr.Dataset) -> None:
@@ -153,6 +161,21 @@ def _check_own_factors(panel: xr.Dataset) -> None:
             f"a factor with factor_weights is what its portfolio of the assets returns; not so: {names}. "
             "Where coins were left out, leave out the weights too, panel.drop_vars('factor_weights'): the "
             "factor is then one from outside. Or form the factors again from the coins that are left."
+        )
+        raise PanelError(msg)
+
+
+def _check_open(panel: xr.Dataset) -> None:
+    """Raise unless closed factors stand still."""
+    opened, names = panel[FACTOR_OPEN].to_numpy(), panel[FACTOR].to_numpy()
+    if not (opened.dtype == bool or np.isin(opened, (0, 1)).all()):
+        msg = f"{FACTOR_OPEN} is True where a factor can move, else False; got {opened.dtype}. {REMEDY}"
+        raise PanelError(msg)
+    moved = (~opened.astype(bool) & (panel[FACTOR_RETURNS].to_numpy() != 0.0)).any(axis=0)
+    if moved.any():
+        msg = (
+            f"a factor is 0 where {FACTOR_OPEN} is False; not so: {few(names[moved])}. "
+            f"Drop {FACTOR_OPEN}, or mend the stamps."
         )
         raise PanelError(msg)
 

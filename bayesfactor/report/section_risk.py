@@ -177,6 +177,6 @@ def _volatility_caution(risk: xr.Dataset) -> str:
     if share <= 0.25:
         return ""
     return (
-        f" Caution: {w.percent(share, 0)} of the variance comes from coins whose residuals have such fat "
+        f" Caution: {w.percent(share, 0)} of the variance comes from coins or factors with such fat "
         "tails that a variance barely exists. Read value at risk and expected shortfall instead."
     )

@@ -50,10 +50,13 @@ def asymmetric_tails(book: Book, levels: np.ndarray, law: Law | None, draws: np.
         )
         raise RiskError(msg)
     chained = law if isinstance(law, ChainedLaw) else None
-    loss, variance, nu, skew = _series(book)
+    loss, share, variance, nu, skew = _series(book, chained, draws)
+    shut = np.zeros(share.shape[1:], dtype=bool)
+    shut[:, : m.factor_nu.shape[2]] = ~m.shock_variance.any(axis=0)
 
     def one(d: int, *, coarse: bool) -> tuple[np.ndarray, ...]:
-        found = series_table(chained, int(draws[d]), variance[d], nu[d], skew[d], m.horizon, coarse=coarse)
+        terms = variance[d], nu[d], skew[d], share[d]
+        found = series_table(chained, int(draws[d]), *terms, shut, coarse=coarse)
         return tails_of_sum(loss[d], *found, 1.0 - levels, coarse=coarse)
 
     def run(which: np.ndarray, *, coarse: bool) -> tuple[np.ndarray, ...]:
@@ -79,32 +82,51 @@ def asymmetric_tails(book: Book, levels: np.ndarray, law: Law | None, draws: np.
 
 
 def _shocks(book: Book) -> np.ndarray:
-    """Return what each shock moves (draw, factor, shock)."""
+    """Return what each shock moves (draw, horizon, factor, shock)."""
     if book.moments.shocks is None:
         msg = "skewed factors are made of independent shocks; these moments name none."
         raise RiskError(msg)
     return book.moments.shocks
 
 
-def _series(book: Book) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return loss per unit of each series, and variance, nu and skew of the first period (draw, series)."""
+def _series(book: Book, law: ChainedLaw | None, draws: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return loss per unit of each series, and what that is of it in each period, variances, nus and skews.
+
+    Loss, variance of the first period, nu and skew are (draw, series); shares (draw, horizon, series) are 1
+    but where a factor is closed, which neither moves nor hands on what others do.
+    """
     m = book.moments
-    towards = np.einsum("dk,dkb->db", book.exposures, _shocks(book))
+    towards = np.einsum("dk,dhkb->dhb", book.exposures, _shocks(book)) * (m.shock_variance > 0.0)
     nu = np.concatenate([m.factor_nu[:, 0], m.specific_nu[:, 0]], axis=1)
-    skew, n = np.zeros_like(nu), towards.shape[1]
+    skew, n = np.zeros_like(nu), towards.shape[2]
     if m.factor_skew is not None:
         skew[:, :n] = m.factor_skew[:, 0]
     if m.specific_skew is not None:
         skew[:, n:] = m.specific_skew[:, 0]
-    variance = np.concatenate([m.shock_variance[:, 0], m.specific_variance[:, 0]], axis=1)
-    return -np.concatenate([towards, book.bets], axis=1), variance, nu, skew
+    largest = np.abs(towards).argmax(axis=1)[:, None]
+    loss = np.take_along_axis(towards, largest, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(loss != 0.0, towards / loss, 1.0)
+    share = np.concatenate([share, np.ones((*share.shape[:2], m.alpha.shape[1]))], axis=2)
+    if law is None or m.horizon == 1:
+        variance = np.concatenate([m.shock_variance[:, 0], m.specific_variance[:, 0]], axis=1)
+        variance = np.where(variance > 0.0, variance, 1.0)  # of a closed factor, whose loss is 0
+    else:
+        variance = law.start(draws)
+    return -np.concatenate([loss[:, 0], book.bets], axis=1), share, variance, nu, skew
 
 
 def _parts(book: Book, loss: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Return (draw, level, asset, component) from each series' part of the loss (draw, level, series)."""
-    n = book.moments.factor_nu.shape[2]
+    m, shocks = book.moments, _shocks(book)
+    n = m.factor_nu.shape[2]
+    # What a shock brings is shared among periods in proportion to their share of its variance.
+    towards = np.einsum("dk,dhkb->dhb", book.exposures, shocks) * m.shock_variance
+    moved = np.einsum("dhkb,dhb->dkb", shocks, towards)
+    whole = np.einsum("dk,dkb->db", book.exposures, moved)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = given * np.where(loss != 0.0, 1.0 / loss, 0.0)[:, None]
-    factor = -np.einsum("dkb,dlb->dlk", _shocks(book), means[..., :n])
-    linear = [book.spread(factor[:, v], -means[:, v, n:]) for v in range(given.shape[1])]
+        per_loss = np.where(whole != 0.0, 1.0 / whole, 0.0)
+        means = given[..., n:] * np.where(loss[:, n:] != 0.0, 1.0 / loss[:, n:], 0.0)[:, None]
+    factor = np.einsum("dkb,dlb,db->dlk", moved, given[..., :n], per_loss)
+    linear = [book.spread(factor[:, v], -means[:, v]) for v in range(given.shape[1])]
     return np.stack(linear, axis=1) + book.mean_parts()[:, None]

@@ -34,7 +34,8 @@ def series_table(
     variance: np.ndarray,
     nu: np.ndarray,
     skew: np.ndarray,
-    horizon: int,
+    share: np.ndarray,
+    shut: np.ndarray,
     *,
     coarse: bool,
 ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -49,7 +50,10 @@ def series_table(
     variance : ndarray (series)
         Of the first period.
     nu, skew : ndarray (series)
-    horizon : int
+    share : ndarray (horizon, series)
+        What a unit of the series is in each period, in units of the largest.
+    shut : ndarray of bool (horizon, series)
+        Where a series does not move, which is no news to its variance.
     coarse : bool
         Use about half the nodes, to see the error.
 
@@ -62,21 +66,24 @@ def series_table(
     step : float
         Between logs of frequencies.
     """
-    nu = np.minimum(nu, _MOST_NU)
+    nu, horizon = np.minimum(nu, _MOST_NU), len(share)
     step, spacing = (0.24, 0.18) if coarse else (0.16, 0.12)
     spacing = 0.5 * spacing if horizon == 1 else spacing
     n = np.arange(-_END, _END + 0.5 * spacing, spacing)
     z = skewed.quantiles(n, nu[:, None], skew[:, None])
     weight = np.exp(-0.5 * n * n)
     start, place = np.zeros(len(nu), dtype=int), np.zeros((len(nu), 1, len(n)))
+    still = np.zeros((len(nu), 1))
     if horizon > 1 and law is not None:
         start, states = _reach(law, draw, variance, z, np.abs(n) <= _FAR, horizon, step)
         follows = law.after(draw, variance[:, None] * np.exp(2.0 * step * states), z)
         place = np.log(follows / variance[:, None, None]) / (2.0 * step) + start[:, None, None]
+        calm = law.after(draw, variance[:, None] * np.exp(2.0 * step * states), np.full((len(nu), 1), np.nan))
+        still = np.log(calm[:, :, 0] / variance[:, None]) / (2.0 * step) + start[:, None]
     unit = np.sqrt((nu - 2.0) / nu)
     count = math.ceil(math.log(_HIGHEST / _LOWEST) / step) + 1
     psi = np.empty((len(nu), count), dtype=complex)
-    _look_back(z, weight / weight.sum(), place, start, step, _LOWEST / unit, horizon - 1, psi)
+    _look_back(z, weight / weight.sum(), place, still, start, step, _LOWEST / unit, share, shut, psi)
     return _described(psi, step), np.log(_LOWEST / (unit * np.sqrt(variance))) + step * start, step
 
 
@@ -102,10 +109,13 @@ def _reach(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _look_back(z, weight, place, start, step, lowest, periods, psi):
-    """Fill `psi (series, frequency)`; `place (series, state, node)` are states that follow, as positions."""
+def _look_back(z, weight, place, still, start, step, lowest, share, shut, psi):
+    """Fill `psi (series, frequency)`; `place (series, state, node)` are states that follow, as positions.
+
+    `still (series, state)` are those that follow a period in which a series does not move.
+    """
     n_series, n_states, n_nodes = place.shape
-    n_omega = psi.shape[1]
+    n_omega, horizon = psi.shape[1], share.shape[0]
     known = np.empty((n_states, n_omega), dtype=np.complex128)
     fresh = np.empty((n_states, n_omega), dtype=np.complex128)
     turns = np.empty((n_nodes, n_omega), dtype=np.complex128)
@@ -114,27 +124,35 @@ def _look_back(z, weight, place, start, step, lowest, periods, psi):
     # In variances rather than in their logs: the variance of what is to come is linear in them.
     w, nodes = np.empty(4), np.exp(2.0 * step * np.arange(4))
     for i in range(n_series):
-        # Frequency k and state g meet in exp(i x z) with x at k + g on one grid.
-        whole[:] = 0.0
-        for q in range(n_nodes):
-            for k in range(n_omega):
-                x = lowest[i] * math.exp(step * k) * z[i, q]
-                turns[q, k] = weight[q] * complex(math.cos(x), math.sin(x))
-                whole[k] += turns[q, k]
-        known[:] = 0.0
-        for g in range(min(n_states, n_omega)):
-            known[g, : n_omega - g] = whole[g:]
-        if periods > 0:
-            matrix[:] = 0.0
-            for g in range(min(n_states, n_omega)):
+        known[:] = 1.0
+        for back in range(horizon):
+            h = horizon - 1 - back
+            alike = back > 0 and share[h, i] == share[h + 1, i] and shut[h, i] == shut[h + 1, i]
+            # Frequency k and state g meet in exp(i x z) with x at k + g on one grid.
+            if not alike:
+                whole[:] = 0.0
                 for q in range(n_nodes):
-                    at = min(max(place[i, g, q], 0.0), n_states - 1.0)
-                    j = min(max(int(at) - 1, 0), n_states - 4)
-                    _cubic(math.exp(2.0 * step * (at - j)), nodes, w)
-                    for b in range(4):
-                        for k in range(n_omega - g):
-                            matrix[g, j + b, k] += w[b] * turns[q, k + g]
-        for _ in range(periods):
+                    for k in range(n_omega):
+                        x = share[h, i] * lowest[i] * math.exp(step * k) * z[i, q]
+                        x = 0.0 if shut[h, i] else x
+                        turns[q, k] = weight[q] * complex(math.cos(x), math.sin(x))
+                        whole[k] += turns[q, k]
+            if back == 0:
+                known[:] = 0.0
+                for g in range(min(n_states, n_omega)):
+                    known[g, : n_omega - g] = whole[g:]
+                continue
+            if back == 1 or not alike:
+                matrix[:] = 0.0
+                for g in range(min(n_states, n_omega)):
+                    for q in range(n_nodes):
+                        after = still[i, g] if shut[h, i] else place[i, g, q]
+                        at = min(max(after, 0.0), n_states - 1.0)
+                        j = min(max(int(at) - 1, 0), n_states - 4)
+                        _cubic(math.exp(2.0 * step * (at - j)), nodes, w)
+                        for b in range(4):
+                            for k in range(n_omega - g):
+                                matrix[g, j + b, k] += w[b] * turns[q, k + g]
             fresh[:] = 0.0
             for g in range(min(n_states, n_omega)):
                 for j in range(n_states):

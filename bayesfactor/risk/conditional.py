@@ -103,13 +103,7 @@ def _terms(book: Book) -> tuple[np.ndarray, np.ndarray, int]:
 def block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
     """Return cov(f, the block's part of b'f) (draw, period, factor, block) and the variances of the parts."""
     m = book.moments
-    if m.shocks is not None:
-        covariance = m.shocks[:, None] * m.shock_variance[:, :periods, None]
-        covariance = covariance * np.einsum("dk,dkb->db", book.exposures, m.shocks)[:, None, None]
-    else:
-        whole = np.einsum("dhkl,dl->dhk", m.factor_covariance[:, :periods], book.exposures)
-        covariance = whole[..., None] * np.equal.outer(m.block, np.arange(m.factor_nu.shape[2]))
-    variance = np.einsum("dhkb,dk->dhb", covariance, book.exposures)
+    covariance, variance = m.along(book.exposures, periods)
     if m.joint >= 0:
         variance[:, :, m.joint] += np.einsum("dhi,di->dh", m.specific_variance[:, :periods], book.bets**2)
     return covariance, variance

@@ -307,20 +307,31 @@ def _warn_if_curved(risk: xr.Dataset) -> None:
         warnings.warn(msg, UserWarning, stacklevel=3)
 
 
-def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float, names: np.ndarray) -> None:
-    """Say so when most of the volatility comes from coins whose variance barely exists."""
+def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float, assets: np.ndarray) -> None:
+    """Say so when much of the volatility comes from coins or factors whose variance barely exists."""
     m = book.moments
+    factors = risk[s.COMPONENT].values.astype(str)
+    blocks = [" and ".join(factors[np.flatnonzero(m.block == b)]) for b in range(m.factor_nu.shape[2])]
     specific = (book.bets**2 * m.specific_variance.sum(axis=1)).mean(axis=0)
-    barely = np.median(m.specific_nu[:, 0], axis=0) < _BARELY_FINITE
-    share = float(specific[barely].sum() / volatility**2) if volatility > 0.0 else 0.0
+    common = m.along(book.exposures)[1].sum(axis=1).mean(axis=0)
+    total, told = 0.0, []
+    for what, variance, nu, names in (
+        ("factors", common, m.factor_nu, np.array(blocks)),
+        ("specific returns", specific, m.specific_nu, assets),
+    ):
+        part = np.where(np.median(nu[:, 0], axis=0) < _BARELY_FINITE, variance, 0.0)
+        total += float(part.sum())
+        order = np.argsort(-part, kind="stable")[: int((part > 0.0).sum())]
+        if len(order):
+            more = f" and {len(order) - 5} more" if len(order) > 5 else ""
+            told.append(f"{what} ({', '.join(names[order[:5]])}{more})")
+    share = total / volatility**2 if volatility > 0.0 else 0.0
     risk.attrs["volatility_share_of_barely_finite_variances"] = share
     if share > 0.25:
-        names = names[np.argsort(-np.where(barely, specific, 0.0))][: int((barely & (specific > 0.0)).sum())]
-        shown = ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         msg = (
-            f"{share:.0%} of the variance of this portfolio comes from specific returns with nu below "
-            f"{_BARELY_FINITE}, whose variance barely exists ({shown}). Read VaR and ES instead of "
-            "volatility, or give `nu` a prior further from 2."
+            f"{share:.0%} of the variance of this portfolio comes from {' and '.join(told)} with nu below "
+            f"{_BARELY_FINITE}, whose variance barely exists. Read VaR and ES instead of volatility, or give "
+            "`nu`, or `factor_nu`, a prior further from 2."
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from bayesfactor.stress.scenarios import (
 from bayesfactor.stress.shifted import Shifted, opened, refuse_infinite
 from bayesfactor.stress.worst import most_plausible
 
-__all__ = ["Ask", "Case", "case_of"]
+__all__ = ["Ahead", "Ask", "Case", "case_of"]
 
 _BLOCK_CELLS = 500_000
 _NAMED = 0.01
@@ -38,6 +39,14 @@ _SCORES = 7
 """Key of the generator that draws latent factors of an episode."""
 
 type Paths = Callable[[range], Iterator[Scenarios]]
+
+
+class Ahead(Protocol):
+    """The predictions of a horizon; with `all_open`, of one that starts on a day without a closed market."""
+
+    def __call__(self, horizon: int, *, all_open: bool = False) -> Predictions:
+        """Return them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,7 @@ class Ask:
     Parameters
     ----------
     tree : DataTree
-    ahead : callable
-        Horizon -> Predictions.
+    ahead : Ahead
     weights : ndarray (asset)
         Canonical order; with positions those of their linear part.
     history : Dataset, optional
@@ -118,7 +126,7 @@ class Ask:
     """
 
     tree: xr.DataTree
-    ahead: Callable[[int], Predictions]
+    ahead: Ahead
     weights: np.ndarray
     history: xr.Dataset | None
     value: float
@@ -216,7 +224,11 @@ def _shock(name: str, shock: FactorShock, ask: Ask) -> Case:
         raise RiskError(msg)
     pairs = sorted((list(factors).index(k), float(v)) for k, v in shock.moves.items())
     which, move = np.array([k for k, _ in pairs]), np.array([v for _, v in pairs])
-    found = ask.ahead(shock.horizon)
+    found, near = ask.ahead(shock.horizon), ask.ahead(1)
+    closed = np.setdiff1d(which, near.moments.moving)
+    if len(closed) and shock.others == "conditional":
+        # Whoever asks what a move brings asks of a day on which there is one.
+        found, near = (ask.ahead(h, all_open=True) for h in (shock.horizon, 1))
     law = opened(found)
     if shock.others == "frozen":
         moves = np.zeros((1, *law.centre.shape[1:]))
@@ -226,11 +238,13 @@ def _shock(name: str, shock: FactorShock, ask: Ask) -> Case:
     else:
         law = conditional(law, which, move)
         others = "others follow their law given this"
-    chance = chance_of_move(ask.ahead(1).moments, which, move)
+    chance = chance_of_move(near.moments, which, move)
     paths, stride = _streamed(law, found.entropy)
     words = ", ".join(f"{factors[k]} {v:+g}" for k, v in pairs)
     note = f"Shock: {words}" + (" in the first period" if shock.horizon > 1 else "")
     note += f"; {others}." if len(which) < len(factors) else "."
+    if len(closed):
+        note += f" The market of {', '.join(factors[closed])} is closed in the next period; taken as if open."
     return Case(note, law.moments, law.expected, paths, stride, chance, dear=law.law is not None)
 
 
@@ -244,7 +258,7 @@ def _regime(regime: RegimeShift, ask: Ask) -> Case:
         # All bets on factors lose together: with other signs, a correlation of one would hedge.
         exposures = Book(law.moments, ask.weights).exposures.mean(axis=0)[observed]
         signs = np.where(exposures < 0.0, -1.0, 1.0)
-        root[:, :, observed[:, None], observed] = _closer(law.moments, observed, regime.correlation, signs)
+        root[:, :, observed[:, None], observed] = _closer(root, observed, regime.correlation, signs)
     nu, own = law.nu, law.specific_nu
     if regime.nu is not None:
         nu, own = np.minimum(nu, regime.nu), np.minimum(own, regime.nu)
@@ -256,20 +270,24 @@ def _regime(regime: RegimeShift, ask: Ask) -> Case:
     return Case(note, law.moments, law.expected, paths, stride, dear=law.law is not None)
 
 
-def _closer(m: Moments, observed: np.ndarray, share: float, signs: np.ndarray) -> np.ndarray:
+def _closer(root: np.ndarray, observed: np.ndarray, share: float, signs: np.ndarray) -> np.ndarray:
     """Return roots of D ((1 - a) C + a s s') D, s the signs in which factors move together.
 
     Lower triangular, so that each factor keeps the shocks before it and its own.
     """
-    covariance = m.factor_covariance[:, :, observed[:, None], observed]
+    own = root[:, :, observed]
+    covariance = own @ own.swapaxes(-1, -2)
     sd = np.sqrt(np.diagonal(covariance, axis1=2, axis2=3))
-    correlation = covariance / (sd[..., :, None] * sd[..., None, :])
+    size = np.where(sd > 0.0, sd, 1.0)  # a closed factor stays at 0
+    correlation = covariance / (size[..., :, None] * size[..., None, :])
+    at = np.arange(len(observed))
+    correlation[..., at, at] = 1.0
     if share == 1.0:
-        root = np.zeros(correlation.shape)
-        root[..., 0] = signs * signs[0]
+        new = np.zeros(correlation.shape)
+        new[..., 0] = signs * signs[0]
     else:
-        root = np.linalg.cholesky((1.0 - share) * correlation + share * np.outer(signs, signs))
-    return sd[..., None] * root
+        new = np.linalg.cholesky((1.0 - share) * correlation + share * np.outer(signs, signs))
+    return sd[..., None] * new
 
 
 def _reverse(name: str, reverse: ReverseStress, ask: Ask) -> Case:

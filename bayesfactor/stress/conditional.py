@@ -1,7 +1,8 @@
 """The next period given that some factors move by so much.
 
-Elliptical blocks: the conditional Student-t (Ding 2016), in closed form. Factors that share independent
-shocks, f = m + M u: a shock is a linear constraint on u. Where it determines the shocks it bears on, as a
+Elliptical blocks: the conditional Student-t (Ding 2016), in closed form; where blocks share shocks, see
+`bayesfactor.stress.mixed`. Factors of which each has one shock, f = m + M u: a move is a linear constraint on
+u. Where it determines the shocks it bears on, as a
 move of the first factors of the chain does, that is exact; else the others follow their law given the
 constraint, by importance sampling.
 """
@@ -14,6 +15,7 @@ import numpy as np
 
 from bayesfactor.laws import Moments, skewed
 from bayesfactor.laws.blocks import run_blocks, slices
+from bayesfactor.stress.mixed import mixed
 from bayesfactor.stress.shifted import Shifted, mixing_factor
 
 __all__ = ["Constrained", "conditional", "constrained", "distance", "frozen"]
@@ -44,7 +46,7 @@ def frozen(law: Shifted, moves: np.ndarray, known: list[np.ndarray]) -> Shifted:
         first=None,
     )
     for h, which in enumerate(known):
-        joint = which[m.block[which] == m.joint] if m.shocks is None else which[:0]
+        joint = which[m.block[which] == m.joint]
         if len(joint):
             out = out.with_mixing_known(h, distance(m, joint, moves[:, h, joint], h), len(joint))
     return out
@@ -52,10 +54,20 @@ def frozen(law: Shifted, moves: np.ndarray, known: list[np.ndarray]) -> Shifted:
 
 def conditional(law: Shifted, which: np.ndarray, move: np.ndarray) -> Shifted:
     """Return the law given that the factors `which` move by `move` in the first period."""
-    if law.moments.shocks is not None:
+    m = law.moments
+    if m.chained:
         return replace(law, first=constrained(law, which, move))
-    for b in np.unique(law.moments.block[which]):
-        inside = law.moments.block[which] == b
+    alone = np.ones(len(which), dtype=bool)
+    if m.shocks is not None:
+        across = np.any(m.shocks[:, 0] != 0.0, axis=0) & ~np.equal.outer(m.block, m.block)
+        linked = np.unique(m.block[across.any(axis=0) | across.any(axis=1)])
+        alone = ~np.isin(m.block[which], linked)
+    if not alone.all():
+        some = which[~alone]
+        gap = move[~alone] - m.factor_mean[:, 0, some]
+        law = replace(law, first=mixed(law.root[:, 0, some], m.factor_nu[:, 0], m.block, gap))
+    for b in np.unique(m.block[which[alone]]):
+        inside = alone & (m.block[which] == b)
         law = _within_block(law, int(b), which[inside], move[inside])
     return law
 

@@ -35,9 +35,14 @@ def chance_of_move(m: Moments, which: np.ndarray, move: np.ndarray) -> float:
     ----------
     m : Moments
     which : ndarray (factor)
+        Those whose market is closed all along do not count.
     move : ndarray (factor)
         Total over the horizon of `m`.
     """
+    can = np.isin(which, m.moving)
+    if not can.any():
+        return float("nan")
+    which, move = which[can], move[can]
     gap = move - m.factor_mean[:, :, which].sum(axis=1)
     covariance = m.factor_covariance.sum(axis=1)[:, which[:, None], which]
     towards = np.linalg.solve(covariance, gap[..., None])[..., 0]
@@ -103,13 +108,9 @@ def _terms(
     m: Moments, direction: np.ndarray, bets: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return signed standard deviation, nu and skew (draw, term) of the independent terms of a sum."""
-    n_blocks = m.factor_nu.shape[2]
-    if m.shocks is not None:
-        size = np.einsum("dk,dkb->db", direction, m.shocks)[:, None] * np.sqrt(m.shock_variance)
-    else:
-        member = np.equal.outer(np.arange(n_blocks), m.block)
-        part = direction[:, None] * member
-        size = np.sqrt(np.einsum("dbk,dhkl,dbl->dhb", part, m.factor_covariance, part))
+    size = np.sqrt(np.maximum(m.along(direction)[1], 0.0))
+    if m.shocks is not None and m.shocks.shape[3] == size.shape[2]:  # a skewed shock has a side
+        size = np.copysign(size, np.einsum("dk,dhkb->dhb", direction, m.shocks))
     skew = np.zeros(m.factor_nu.shape) if m.factor_skew is None else m.factor_skew
     flat = (m.n_draws, -1)
     found = [[x.reshape(flat)] for x in (size, m.factor_nu, skew)]

@@ -20,7 +20,7 @@ from bayesfactor.risk.checks import check_paths, checked_levels, checked_value
 from bayesfactor.risk.labelled import components, fit_attrs, value_attrs
 from bayesfactor.risk.nonlinear import PositionBook, position_book
 from bayesfactor.risk.weights import DELTAS, weights_for
-from bayesfactor.stress.cases import Ask, Case, case_of
+from bayesfactor.stress.cases import Ahead, Ask, Case, case_of
 from bayesfactor.stress.reading import read_scenarios
 from bayesfactor.stress.scenarios import ReverseStress, Scenario
 from bayesfactor.stress.tails import Holding, Tails, tails
@@ -197,12 +197,21 @@ def _one(
     return case, holding, tails(holding, levels, ask.labels, paths=paths)
 
 
-def _ahead(tree: xr.DataTree, drift: str, entropy: int) -> Callable[[int], Predictions]:
+def _ahead(tree: xr.DataTree, drift: str, entropy: int) -> Ahead:
     """Return what predicts each horizon, reading the law off the tree once."""
     known: dict[int, Predictions] = {}
     stored = tree[s.PREDICTIONS].sizes[s.HORIZON] if s.PREDICTIONS in tree.children else 0
 
-    def ahead(horizon: int) -> Predictions:
+    def ahead(horizon: int, *, all_open: bool = False) -> Predictions:
+        if all_open:
+            found = ahead(horizon)
+            if found.law is None:
+                msg = (
+                    "the market of a shocked factor is closed in the next period, and stored predictions do "
+                    "not say what an open day is like. Use the tree without its group 'predictions'."
+                )
+                raise RiskError(msg)
+            return replace(found, moments=found.law.moments(horizon, all_open=True))
         if horizon in known:
             return known[horizon]
         if horizon != stored and s.POSTERIOR not in tree.children:

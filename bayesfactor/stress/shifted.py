@@ -112,8 +112,9 @@ class Shifted:
         """Return factors and innovations of periods of which each changes the variances of the next."""
         m, law = self.moments, self.law
         assert law is not None  # noqa: S101 - simulate asks
-        variance = np.concatenate([m.shock_variance[:, 0], m.specific_variance[:, 0]], axis=1)
-        both = np.concatenate([x, z], axis=2)
+        variance, opened = law.start(slice(None)), m.shock_variance.any(axis=0)
+        # What does not move on a day is no news of that day.
+        both = np.concatenate([np.where(opened, x, np.nan), z], axis=2)
         scale = np.ones_like(both)
         order = np.argsort(draws, kind="stable")
         for rows in np.split(order, np.flatnonzero(np.diff(draws[order])) + 1):
@@ -124,7 +125,7 @@ class Shifted:
                 now = _after(law, int(d), start if h == 1 else now, both[rows, h - 1].T)
                 scale[rows, h] = np.sqrt(now / start).T
         n = x.shape[2]
-        f = self.centre[draws] + np.einsum("nkc,nhc->nhk", self.root[draws, 0], x * scale[:, :, :n])
+        f = self.centre[draws] + np.einsum("nhkc,nhc->nhk", self.root[draws], x * scale[:, :, :n])
         return f, self.spread[draws, :1] * scale[:, :, n:] * z
 
     @cached_property
@@ -184,17 +185,17 @@ def opened(found: Predictions) -> Shifted:
             )
             raise RiskError(msg)
         law = found.law
-    if m.shocks is None:
-        block = m.block
-        root = _roots(m.factor_covariance)
+    if m.chained:
+        variance = m.shock_variance if law is None else law.start(slice(None))[:, None, : len(m.block)]
+        root = np.sqrt(variance * (m.shock_variance > 0.0))[:, :, None]
     else:
-        block = np.arange(m.shocks.shape[2])
-        root = m.shocks[:, None] * np.sqrt(m.shock_variance)[:, :, None, :]
+        root = _roots(m.shock_covariance)
+    root = root if m.shocks is None else m.shocks * root if m.chained else m.shocks @ root
     return Shifted(
         moments=m,
         centre=m.factor_mean,
         root=root,
-        block=block,
+        block=m.block,
         nu=m.factor_nu,
         skew=m.factor_skew,
         spread=np.sqrt(m.specific_variance),
@@ -205,10 +206,14 @@ def opened(found: Predictions) -> Shifted:
 
 
 def _roots(covariance: np.ndarray) -> np.ndarray:
-    """Return lower Cholesky factors (draw, horizon, ...), made once where all periods are one."""
-    if covariance.strides[1] == 0:
-        return np.broadcast_to(np.linalg.cholesky(covariance[:, :1]), covariance.shape)
-    return np.linalg.cholesky(covariance)
+    """Return lower Cholesky factors (draw, horizon, ...), made once where all periods are one.
+
+    What does not move, a factor whose market is closed, has a row of zeros.
+    """
+    some = covariance[:, :1] if covariance.strides[1] == 0 else covariance
+    still = np.diagonal(some, axis1=2, axis2=3) == 0.0
+    root = np.linalg.cholesky(some + still[..., None] * np.eye(some.shape[2]))
+    return np.broadcast_to(root * ~still[..., None], covariance.shape)
 
 
 def refuse_infinite(m: Moments) -> None:

@@ -13,10 +13,11 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.laws.yearly import per_period
+from bayesfactor.structures.blocks import blocks_of
 from bayesfactor.structures.supports import ABOVE_TWO, SHAPE, Slot
 from bayesfactor.structures.units import Units, to_original, units_of
 
-__all__ = ["STRUCTURES", "Structure", "Units", "to_original", "units_of"]
+__all__ = ["STRUCTURES", "Structure", "Units", "blocks_of", "to_original", "units_of"]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.errors import ModelError
 from bayesfactor.likelihoods import GarchSkewT
+from bayesfactor.panel import open_factors
 from bayesfactor.structures.arrays import arrays_of
 from bayesfactor.structures.priors import PriorSet
 from bayesfactor.structures.units import units_of
@@ -65,7 +66,7 @@ def build_factor_law(
     priors = PriorSet(specs, np.zeros(0, dtype=int))
     with pm.Model(coords={s.FACTOR: names, s.TIME: panel[s.TIME].values}) as model:
         data = pm.Data("factor_data", factors, dims=(s.FACTOR, s.TIME))
-        seen = pm.Data("factor_seen", np.ones(factors.shape), dims=(s.FACTOR, s.TIME))
+        seen = pm.Data("factor_seen", open_factors(panel).astype("float64"), dims=(s.FACTOR, s.TIME))
         initial = pm.Data("initial", start[s.INITIAL_FACTOR_VARIANCE][1] / units.factors**2, dims=(s.FACTOR,))
         scored = pm.Data("scored", start[s.FACTOR_SCORED][1], dims=(s.FACTOR,))
         location = priors.create(s.FACTOR_LOCATION, (s.FACTOR,))
@@ -102,7 +103,8 @@ def constants(panel: xr.Dataset, options: Mapping[str, Any]) -> dict[str, tuple[
     factors = panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values
     start = np.empty(len(returns))
     start[order] = _start(returns, factors)
-    first = [_start(factors[k : k + 1], factors[:k])[0] for k in range(len(factors))]
+    moves = np.where(open_factors(panel), factors, np.nan)
+    first = [_start(moves[k : k + 1], factors[:k])[0] for k in range(len(factors))]
     return {
         s.INITIAL_VARIANCE: (s.ASSET, start),
         s.INITIAL_FACTOR_VARIANCE: (s.FACTOR, np.array(first)),

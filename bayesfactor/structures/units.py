@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.panel import open_factors
 
 __all__ = ["Units", "to_original", "units_of"]
 
@@ -24,7 +25,7 @@ class Units:
     returns : float
         Median over assets of the root mean square return.
     factors : ndarray (factor)
-        Root mean square of each factor.
+        Root mean square of each factor on the days on which it could move.
     """
 
     returns: float
@@ -41,7 +42,10 @@ def units_of(panel: xr.Dataset) -> Units:
     square = np.where(seen, returns, 0.0) ** 2
     size = np.sqrt(square.sum(axis=0)[count > 0] / count[count > 0])
     factors = panel[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR).values
-    return Units(float(np.median(size)), np.sqrt((factors**2).mean(axis=0)))
+    opened = open_factors(panel).T
+    squares = (np.where(opened, factors, 0.0) ** 2).mean(axis=0) / np.maximum(opened.mean(axis=0), 1e-12)
+    # A factor whose market is closed all along has no size of its own.
+    return Units(float(np.median(size)), np.sqrt(np.where(squares > 0.0, squares, 1.0)))
 
 
 def to_original(posterior: xr.Dataset, units: Units) -> xr.Dataset:
