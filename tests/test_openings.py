@@ -195,6 +195,7 @@ def test_blocks_are_families_and_portfolios_are_one():
     names = ["market", "d0", "d1", "size", "spx", "hash"]
     values = moves(9, 6 * 210).reshape(210, 6)
     values[np.ix_(WEEKEND, [1, 2, 4])] = 0.0
+    values[:, [0, 3, 4]] *= 0.02
     families = ["market", "macro", "macro", "style", "market", "on-chain"]
     panel = xr.Dataset(
         {"factor_returns": (("time", "factor"), values)},

@@ -1,8 +1,9 @@
 """The most plausible way to lose so much: a joint move of factors and of what coins do of their own.
 
 A move x = (f, e) holds the totals over the horizon of the factors that are open in it, and of the innovations
-of what is held. Its plausibility is its density, the mean over the posterior draws; over several periods totals
-have the covariance of the sum and the tails of one period. No coin that is held falls by more than there is.
+of what is held. Its plausibility is its density, the mean over the posterior draws; over several periods
+totals have the covariance of the sum and the tails of one period. No coin that is held falls by more than
+there is.
 """
 
 from collections.abc import Callable
