@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.attribution.draws import answer_for, read_draws, with_interval
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
 from bayesfactor.laws.whole import whole_fit
@@ -18,6 +19,7 @@ TRADED_FAMILIES: Final = ("market", "style", "sector", "liquidity")
 """Families whose factors are portfolios by default: their premium is their mean."""
 
 
+@verb
 def decompose_premium(
     tree: xr.DataTree, *, traded: list[str] | None = None, random_seed: Seed = None
 ) -> xr.Dataset:
