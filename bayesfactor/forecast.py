@@ -187,6 +187,7 @@ def forecast(
         If `horizon` or `paths` is below 1, `drift` is none of its words, or the draws would not fit in
         memory.
     """
+    s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="forecast")
     _check_horizon(horizon)
     if s.OTHERS in tree.children:
         kept = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()

@@ -35,7 +35,7 @@ def said(value: Any) -> str:
     try:
         shown = " ".join(repr(value).split())
     except Exception:  # noqa: BLE001 - a whole number of 5000 digits, an object with a broken repr
-        return f"a {type(value).__name__} that cannot be shown"
+        return f"something of type {type(value).__name__} that cannot be shown"
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}... ({type(value).__name__})"
 
 
