@@ -13,6 +13,7 @@ from .diagnose import diagnose as diagnose
 from .download import download_prices as download_prices
 from .ensemble import stack as stack
 from .ensemble import stacking_weights as stacking_weights
+from .errors import ArgumentError as ArgumentError
 from .errors import BayesFactorError as BayesFactorError
 from .errors import CardError as CardError
 from .errors import CompareError as CompareError

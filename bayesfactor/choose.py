@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 import xarray as xr
 
+from bayesfactor.calls import verb
 from bayesfactor.compare import compare
 from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import ModelError
@@ -23,6 +24,7 @@ _SMALL: Final = 4.0
 """Nats below which differences of elpd, and their standard errors, are not to be read."""
 
 
+@verb
 def choose_n_latent(
     panel: xr.Dataset,
     n_latent: Iterable[int] = range(6),

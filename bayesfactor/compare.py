@@ -4,7 +4,6 @@ Only like is compared with like: the same returns, the same rows, the same thing
 compared is PSIS-LOO, by day or by single return; the table and the weights are ArviZ's.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,7 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import CompareError, unknown_names
+from bayesfactor.calls import verb
+from bayesfactor.errors import CompareError, unknown_names, warn
 from bayesfactor.laws import law_class, law_of
 from bayesfactor.laws.blocks import run_blocks, slices, thinned
 from bayesfactor.laws.whole import whole_fit
@@ -31,6 +31,7 @@ MANY: Final = 2_000_000
 METHODS: Final = ("stacking", "bb-pseudo-bma", "pseudo-bma")
 
 
+@verb
 def compare(
     trees: Mapping[str, xr.DataTree],
     *,
@@ -137,7 +138,7 @@ def _warn_of_own_factors(trees: Mapping[str, xr.DataTree], own: Mapping[str, str
             f"factors averaged from the very assets they explain: {named}. Given such a factor, a row has "
             "been shown its own mean, and models without it have not. Rank them by given='nothing'."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
 
 
 def _check_options(by: str, given: str | None, method: str) -> None:

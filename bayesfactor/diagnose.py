@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.adequacy import judge_adequacy, predictive_checks
+from bayesfactor.calls import verb
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws.whole import whole_fit
 from bayesfactor.periods import count_periods, stamp_text, step_in, year_in
@@ -50,6 +51,7 @@ class _Findings:
             self.remedies.append(remedy)
 
 
+@verb
 def diagnose(tree: xr.DataTree, *, check_adequacy: bool = True) -> xr.Dataset:
     """Judge whether the draws can be trusted, and whether the model looks like the data.
 

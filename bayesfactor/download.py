@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import DownloadError, MissingFileError, PanelError
 from bayesfactor.keep import written_whole
 from bayesfactor.periods import first_moment, last_moment
@@ -25,6 +26,7 @@ _PAGE: Final = 500
 _LONGEST_PAUSE: Final = 60.0
 
 
+@verb
 def download_prices(
     exchange: Any,
     symbols: Iterable[str],

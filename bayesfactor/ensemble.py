@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import CompareError, unknown_names
 from bayesfactor.forecast import forecast
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, thinned
@@ -20,6 +21,7 @@ __all__ = ["stack", "stacking_weights"]
 _SCENARIOS: Final = 40_000
 
 
+@verb
 def stacking_weights(log_scores: xr.Dataset | pd.DataFrame, *, until: object = None) -> pd.Series:
     """Return the weights of the mixture that would have foreseen best.
 
@@ -82,6 +84,7 @@ def _until(labels: pd.Index, until: object) -> np.ndarray:
     return np.asarray(labels <= until)
 
 
+@verb
 def stack(
     trees: Mapping[str, xr.DataTree],
     weights: Mapping[str, float] | pd.Series,

@@ -4,10 +4,13 @@ Each child is a Python builtin as well, so that code which never heard of this p
 catches it. Messages give the rule, the value got and the remedy.
 """
 
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 __all__ = [
+    "ArgumentError",
     "BayesFactorError",
     "CardError",
     "CompareError",
@@ -24,11 +27,16 @@ __all__ = [
     "StorageError",
     "WeightsError",
     "unknown_names",
+    "warn",
 ]
 
 
 class BayesFactorError(Exception):
     """Base of all errors raised by `bayesfactor`."""
+
+
+class ArgumentError(BayesFactorError, TypeError):
+    """An argument is unknown, missing or of the wrong kind."""
 
 
 class PanelError(BayesFactorError, ValueError):
@@ -85,6 +93,14 @@ class NumericalError(BayesFactorError, ArithmeticError):
 
 class MissingFileError(BayesFactorError, FileNotFoundError):
     """A file that was named does not exist."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package that called it, through however many of our own it went."""
+    warnings.warn(message, category, stacklevel=2, skip_file_prefixes=(_HERE,))
+
+
+_HERE = str(Path(__file__).parent)
 
 
 def unknown_names(names: Iterable[str], known: Iterable[str]) -> str:

@@ -14,11 +14,12 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import ModelError
+from bayesfactor.calls import verb
 from bayesfactor.laws.alignment import SCALED, aligned, with_scores
 from bayesfactor.laws.blocks import Seed, root_entropy
 from bayesfactor.laws.correlation import correlation
 from bayesfactor.laws.rows import keep_state, own_rows
+from bayesfactor.limits import check_count, check_memory
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel, open_factors, panel_digests
 from bayesfactor.registry import get_model
@@ -30,6 +31,7 @@ __all__ = ["fit", "refit", "sample_prior_predictive"]
 _FREE_FORMS = ("_raw", "_partial", "_offset", "_scaled")
 
 
+@verb
 def fit(
     model: str | Path | FactorModel,
     panel: xr.Dataset,
@@ -163,6 +165,7 @@ def _tree(
     return tree
 
 
+@verb
 def sample_prior_predictive(
     model: str | Path | FactorModel, panel: xr.Dataset, *, draws: int = 500, random_seed: Seed = None
 ) -> xr.DataTree:
@@ -191,10 +194,10 @@ def sample_prior_predictive(
     """
     model = get_model(model)
     check_panel(panel)
-    if draws < 1:
-        msg = f"draws is at least 1; got {draws}."
-        raise ModelError(msg)
+    check_count("draws", draws)
     panel = model.sees(panel)
+    cells = panel.sizes[s.TIME] * (panel.sizes[s.ASSET] + panel.sizes[s.FACTOR])
+    check_memory(f"{draws:,} draws of a panel of {cells:,} cells", 3 * draws * cells, "Ask for fewer draws.")
     units, entropy = units_of(panel), root_entropy(random_seed)
     drawn = [draw_prior(model.build(panel), draws, (entropy, 0))]
     returns = drawn[0]["prior_predictive"].to_dataset()[s.RETURNS] * units.returns

@@ -4,6 +4,7 @@
 Assets stand in canonical order inside, in the order of the panel on the tree.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,15 +13,18 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
 from bayesfactor.laws import Law, Moments, Scenarios, checked_drift, drifting, law_of
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy, run_blocks, slices
 from bayesfactor.laws.whole import every_asset, part_of, whole_fit
+from bayesfactor.limits import check_count, check_memory
 
 __all__ = ["Labels", "Predictions", "asset_returns", "forecast", "labels_of", "predict"]
 
 _BLOCK_CELLS = 500_000
-_LARGEST = 8 * 2**30
+MOST_PERIODS = 10**6
+"""A horizon of more is a misprint: a century of hours has fewer."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def predict(
     return _streamed(tree, horizon, drift, random_seed)
 
 
+@verb
 def forecast(
     tree: xr.DataTree,
     horizon: int = 1,
@@ -183,23 +188,19 @@ def forecast(
         If `horizon` or `paths` is below 1, `drift` is none of its words, or the draws would not fit in
         memory.
     """
+    s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="forecast")
     _check_horizon(horizon)
     if s.OTHERS in tree.children:
         kept = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str).tolist()
         options: dict[str, Any] = {"paths": paths, "drift": drift, "random_seed": random_seed}
         return part_of(forecast(whole_fit(tree), horizon, **options), kept)
-    if isinstance(paths, bool) or not isinstance(paths, int | np.integer) or paths < 1:
-        msg = f"paths is a whole number of at least 1; got {paths!r}."
-        raise RiskError(msg)
+    paths = check_count("paths", paths, error=RiskError)
     found = _streamed(tree, horizon, checked_drift(drift), random_seed)
     m, labels = found.moments, found.labels
     shape = (m.n_draws, paths, horizon)
-    if 8 * np.prod([*shape, m.alpha.shape[1]]) > _LARGEST:
-        msg = (
-            f"{m.n_draws} draws x {paths} paths x {horizon} periods x {m.alpha.shape[1]} assets take "
-            "more than 8 GiB. Ask for fewer paths; risk verbs stream their own and need none here."
-        )
-        raise RiskError(msg)
+    what = f"{m.n_draws} draws x {paths:,} paths x {horizon:,} periods x {m.alpha.shape[1]} assets"
+    remedy = "Ask for fewer paths; risk verbs stream their own and need none here."
+    check_memory(what, 2 * math.prod(shape) * sum(m.loadings.shape[1:]), remedy, error=RiskError)
     factor_returns = np.empty((*shape, m.loadings.shape[2]))
     specific = np.empty((*shape, m.alpha.shape[1]))
     position, floored = 0, 0
@@ -299,9 +300,20 @@ def _dataset(
 
 def _streamed(tree: xr.DataTree, horizon: int, drift: str, random_seed: Seed) -> Predictions:
     """Let the law of the tree simulate paths when they are asked for."""
+    _check_room(tree, horizon)
     law = drifting(law_of(tree), tree, drift)
     entropy = root_entropy(random_seed)
     return Predictions(law.moments(horizon), labels_of(tree, s.POSTERIOR), entropy, law, drift=drift)
+
+
+def _check_room(tree: xr.DataTree, horizon: int) -> None:
+    """Refuse a horizon whose moments memory cannot hold."""
+    sizes = tree[s.POSTERIOR].sizes
+    draws = sizes[s.CHAIN] * sizes[s.DRAW]
+    assets, factors = sizes[s.ASSET], sizes.get(s.FACTOR, 0) + sizes.get(s.LATENT, 0)
+    what = f"the law of {draws:,} draws over {horizon:,} periods"
+    cells = draws * horizon * (assets + factors + factors**2)
+    check_memory(what, 3 * cells, "Ask for a shorter horizon.", error=RiskError)
 
 
 def _stored(tree: xr.DataTree) -> Predictions:
@@ -379,6 +391,4 @@ def labels_of(tree: xr.DataTree, group: str = s.POSTERIOR) -> Labels:
 
 
 def _check_horizon(horizon: int) -> None:
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-        msg = f"horizon is a whole number of periods, at least 1; got {horizon!r}."
-        raise RiskError(msg)
+    check_count("horizon, in periods,", horizon, most=MOST_PERIODS, error=RiskError)

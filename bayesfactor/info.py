@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor import words as w
+from bayesfactor.calls import verb
 from bayesfactor.diagnose import computation, verdict_lines
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws import follows_days
@@ -58,6 +59,7 @@ class Info:
         return f'<table class="bayesfactor-info">{caption}<tbody>{rows}</tbody></table>'
 
 
+@verb
 def info(thing: xr.DataTree | xr.Dataset) -> Info:
     """Say what a panel, a fit, a mixture of fits or a risk result is, in ten lines.
 

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import ModelError, unknown_names
 from bayesfactor.laws import law_of
 from bayesfactor.laws.alignment import aligned
@@ -14,6 +15,7 @@ from bayesfactor.laws.whole import part_of, whole_fit
 __all__ = ["align_loadings", "factor_scores"]
 
 
+@verb
 def align_loadings(tree: xr.DataTree, method: str = "varimax") -> xr.DataTree:
     """Settle rotation, sign and order of the latent factors, draw by draw.
 
@@ -66,6 +68,7 @@ def align_loadings(tree: xr.DataTree, method: str = "varimax") -> xr.DataTree:
     return new
 
 
+@verb
 def factor_scores(tree: xr.DataTree, *, random_seed: Seed = None) -> xr.DataArray:
     """Draw what the latent factors were on each day, given the returns of that day.
 

@@ -13,7 +13,15 @@ import numpy as np
 
 from bayesfactor.errors import BayesFactorError, ModelError, unknown_names
 
-__all__ = ["check_choice", "check_count", "check_memory", "check_number", "free_memory", "said"]
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_levels",
+    "check_memory",
+    "check_number",
+    "free_memory",
+    "said",
+]
 
 GIB: Final = 2.0**30
 _WORD: Final = 8
@@ -27,7 +35,7 @@ def said(value: Any) -> str:
     try:
         shown = " ".join(repr(value).split())
     except Exception:  # noqa: BLE001 - a whole number of 5000 digits, an object with a broken repr
-        return f"a {type(value).__name__} that cannot be shown"
+        return f"something of type {type(value).__name__} that cannot be shown"
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}... ({type(value).__name__})"
 
 
@@ -96,6 +104,37 @@ def check_number(
         msg = f"{name} is {rule}; got {said(value)}. {remedy}".rstrip()
         raise error(msg)
     return number
+
+
+def check_levels(
+    levels: Any, *, error: type[BayesFactorError] = ModelError, name: str = "levels"
+) -> np.ndarray:
+    """Return confidence levels as an array (level): above 0.5, at most 0.999999, each once.
+
+    Beyond that fewer than one simulated loss in a million would have to speak for the tail.
+
+    Raises
+    ------
+    ModelError
+        Or `error`.
+    """
+    try:
+        wanted = np.atleast_1d(np.asarray([] if isinstance(levels, str) else levels, dtype="float64"))
+    except (TypeError, ValueError, OverflowError):
+        wanted = np.array([])
+    fits = wanted.ndim == 1 and 0 < wanted.size <= _MOST_LEVELS
+    if not fits or not np.all((wanted > 0.5) & (wanted <= _HIGHEST)):
+        rule = f"confidence levels above 0.5 and at most {_HIGHEST}, such as 0.99"
+        msg = f"{name} are {rule}; got {said(levels)}."
+        raise error(msg)
+    if len(np.unique(wanted)) != len(wanted):
+        msg = f"each level once; got {said(levels)}."
+        raise error(msg)
+    return wanted
+
+
+_HIGHEST: Final = 0.999999
+_MOST_LEVELS: Final = 100
 
 
 def check_choice(

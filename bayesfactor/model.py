@@ -10,6 +10,7 @@ import tomli_w
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import BayesFactorError, CardError, ModelError, unknown_names
 from bayesfactor.limits import check_choice, check_count, check_number, said
 from bayesfactor.panel import check_panel, check_span
@@ -24,6 +25,7 @@ _COUNTS = {"draws": (1, 10**9), "tune": (0, 10**9), "chains": (1, 1000), "max_tr
 _LONGEST_NAME = 100
 
 
+@verb
 @dataclass(frozen=True)
 class FactorModel:
     """A model card: what it is called, why it exists, its structure, priors and sample options.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from bayesfactor.calls import verb
 from bayesfactor.errors import CardError, MissingFileError, unknown_names
 from bayesfactor.limits import said
 from bayesfactor.model import FactorModel, model_from_card
@@ -28,6 +29,7 @@ def _shipped() -> dict[str, Path]:
     return {p.stem: p for p in sorted(_card_folder().glob("*.toml"))}
 
 
+@verb
 def list_models() -> list[str]:
     """Return the names of all registered models, shipped cards first.
 
@@ -41,6 +43,7 @@ def list_models() -> list[str]:
     return shipped + [n for n in _registered if n not in shipped]
 
 
+@verb
 def get_model(model: str | Path | FactorModel, **overrides: Any) -> FactorModel:
     """Return a model by name, by the path of a card, or as it is, with changes if asked.
 
@@ -75,6 +78,7 @@ def get_model(model: str | Path | FactorModel, **overrides: Any) -> FactorModel:
     return _override(base, overrides) if overrides else base
 
 
+@verb
 def register_model(
     model: str | Path | FactorModel | Mapping[str, Any], *, overwrite: bool = False
 ) -> FactorModel:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import SchemaError, unknown_names
 from bayesfactor.laws.whole import part_of, whole_fit
 
 __all__ = ["select_assets"]
 
 
+@verb
 def select_assets(tree: xr.DataTree, assets: str | Sequence[str]) -> xr.DataTree:
     """Return the part of a fit that is about some of its assets.
 

@@ -5,15 +5,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError, SchemaError, unknown_names
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.laws.whole import whole_fit
+from bayesfactor.limits import check_count
 from bayesfactor.risk.by_draw import risk_by_draw
 
 __all__ = ["prior_sensitivity"]
@@ -23,6 +24,7 @@ THRESHOLD: Final = 0.05
 _ALPHAS: Final = (0.99, 1.01)
 
 
+@verb
 def prior_sensitivity(
     tree: xr.DataTree,
     weights: Any,
@@ -100,9 +102,7 @@ def prior_sensitivity(
     """
     groups = (s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, s.LOG_PRIOR, s.LOG_LIKELIHOOD)
     s.check_tree(tree, *groups, verb="prior_sensitivity")
-    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 100:
-        msg = f"draws is a whole number of at least 100: tails of fewer weights say nothing; got {draws!r}."
-        raise RiskError(msg)
+    check_count("draws", draws, least=100, error=RiskError, remedy="Tails of fewer weights say nothing.")
     risk = risk_by_draw(
         tree,
         weights,

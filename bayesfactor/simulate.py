@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesfactor.calls import verb
 from bayesfactor.errors import PanelError
+from bayesfactor.limits import check_count, check_memory
 from bayesfactor.panel import panel_from_returns
 from bayesfactor.periods import first_moment
 from bayesfactor.schema import (
@@ -38,6 +40,7 @@ FLOOR = -0.99
 """Simple returns are not let fall below this; at these scales about one cell in a million does."""
 
 
+@verb
 def simulate_panel(
     *,
     n_assets: int = 20,
@@ -178,19 +181,24 @@ def _punch_holes(rng: np.random.Generator, returns: np.ndarray, missing: float) 
         returns[rng.choice(there[1:-1]), asset] = np.nan
 
 
+_COPIES = 6
+"""Of every cell: draws, returns, what is missing, beside what they are made of."""
+
+
 def _check_arguments(sizes: dict[str, int], missing: float, start: object) -> pd.Timestamp:
     for name, value in sizes.items():
         least = MIN_DAYS if name == "n_days" else 1
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or value < least:
-            msg = f"{name} is a whole number of at least {least}; got {value!r}. Give a larger one."
-            raise PanelError(msg)
+        check_count(name, value, least=least, error=PanelError)
     if sizes["n_groups"] > sizes["n_assets"]:
         msg = (
             f"every group has an asset; got n_groups={sizes['n_groups']} for n_assets={sizes['n_assets']}. "
             "Ask for fewer groups or more assets."
         )
         raise PanelError(msg)
+    cells = sizes["n_days"] * (sizes["n_assets"] + sizes["n_factors"])
+    pairs = sizes["n_assets"] * sizes["n_factors"] + sizes["n_factors"] ** 2
+    what = f"{sizes['n_days']:,} days of {sizes['n_assets']:,} assets and {sizes['n_factors']:,} factors"
+    check_memory(what, _COPIES * (cells + pairs), "Ask for a smaller market.", error=PanelError)
     if isinstance(missing, bool) or not isinstance(missing, int | float) or not 0 <= missing < 1:
         msg = f"missing is a share in [0, 1); got {missing!r}. Give 0 for a complete panel."
         raise PanelError(msg)

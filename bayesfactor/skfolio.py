@@ -13,6 +13,7 @@ from bayesfactor.errors import PanelError, RiskError, WeightsError, unknown_name
 from bayesfactor.fit import fit
 from bayesfactor.forecast import predict
 from bayesfactor.laws import checked_drift
+from bayesfactor.limits import check_count
 from bayesfactor.panel import panel_from_returns
 from bayesfactor.panel.construct import MARKET, equal_weights, market_return
 
@@ -118,10 +119,7 @@ class FactorModelPrior(BasePrior):
             If X holds assets that the tree does not.
         """
         checked_drift(self.drift)
-        least = isinstance(self.scenarios, int | np.integer) and not isinstance(self.scenarios, bool)
-        if not least or self.scenarios < 2:
-            msg = f"scenarios is a whole number of at least 2; got {self.scenarios!r}."
-            raise RiskError(msg)
+        check_count("scenarios", self.scenarios, least=2, error=RiskError)
         values = skv.validate_data(self, X, ensure_all_finite="allow-nan", dtype="float64")
         names = [str(n) for n in getattr(self, "feature_names_in_", range(values.shape[1]))]
         self.tree_ = (

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import PanelError
 from bayesfactor.laws import law_of
 from bayesfactor.laws.rows import keep_state, opened_rows, places
@@ -23,6 +24,7 @@ ENOUGH: Final = 3
 """Fewer new rows may be one crash."""
 
 
+@verb
 def update(tree: xr.DataTree, panel: xr.Dataset) -> xr.DataTree:
     """Let a fitted model see days that came after its fit; its parameters stay.
 

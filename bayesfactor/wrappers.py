@@ -12,6 +12,7 @@ import xarray as xr
 from arviz_stats import SamplingWrapper  # type: ignore[attr-defined]
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import ModelError, PanelError
 from bayesfactor.fit import fit
 from bayesfactor.laws.blocks import Seed, root_entropy
@@ -27,6 +28,7 @@ __all__ = ["FactorModelWrapper"]
 _OPTIONS = ("draws", "tune", "chains", "target_accept", "method")
 
 
+@verb
 class FactorModelWrapper(SamplingWrapper):
     """A fit that ArviZ can repeat without some days: for `az.reloo`, `az.loo_kfold` and `az.lfo_cv`.
 

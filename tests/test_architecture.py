@@ -28,7 +28,7 @@ class Room:
 
 
 ROOMS = {
-    "ground": Room("errors words accessor intact schema interrupts limits periods shortfall"),
+    "ground": Room("errors words accessor intact schema interrupts limits calls periods shortfall"),
     "keep": Room("keep", "ground"),
     "tables": Room("tables", "keep ground"),
     "panel": Room("panel", "keep tables ground"),

@@ -243,7 +243,7 @@ def test_a_panel_takes_families_and_the_weights_of_slow_portfolios(tables):
     [
         ({"which": ["momentun"]}, "did you mean 'momentum'"),
         ({"which": []}, "names factors"),
-        ({"weighting": "quintile"}, "'tercile' or 'rank'"),
+        ({"weighting": "quintile"}, "one of tercile, rank"),
         ({"rebalance": 0}, "rebalance"),
         ({"min_assets": 20}, "never so"),
     ],

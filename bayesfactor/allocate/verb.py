@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,10 +19,12 @@ from bayesfactor.allocate.budget import (
 )
 from bayesfactor.allocate.law import AssetLaw, asset_law, pooled_returns, returns_of_draw
 from bayesfactor.allocate.terms import Terms, make_terms
-from bayesfactor.errors import RiskError, WeightsError, unknown_names
+from bayesfactor.calls import verb
+from bayesfactor.errors import RiskError, WeightsError, warn
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws import checked_drift
 from bayesfactor.laws.blocks import Seed
+from bayesfactor.limits import check_choice, check_count, check_memory
 from bayesfactor.risk.checks import checked_levels
 from bayesfactor.risk.labelled import fit_attrs, kept_draws, thinned_draws
 from bayesfactor.shortfall import tail_of
@@ -87,6 +88,7 @@ class _Task:
         return 0.5 * float(np.abs(shares_by(self.budget, law, weights) - self.budget.target).sum())
 
 
+@verb
 def allocate(
     tree: xr.DataTree,
     objective: str = "min_es",
@@ -187,6 +189,8 @@ def allocate(
     check_options(objective, drift, scenarios, weight_draws, budget)
     found = predict(tree, horizon, drift=drift, random_seed=random_seed)
     labels = found.labels
+    what = f"{scenarios:,} scenarios of {len(labels.canonical)} assets"
+    check_memory(what, 4 * scenarios * len(labels.canonical), "Ask for fewer scenarios.", error=RiskError)
     terms = make_terms(labels.canonical, bounds, previous_weights, transaction_costs, offered=labels.assets)
     held = terms.held
     task = _Task(objective, level, terms.take(held), make_budget(labels, budget).take(held))
@@ -238,15 +242,10 @@ def expected_shortfall(returns: np.ndarray, level: float) -> float:
 
 def check_options(objective: str, drift: str, scenarios: int, weight_draws: int, budget: Any) -> None:
     """Raise unless options are ones there are."""
-    if objective not in OBJECTIVES:
-        got = unknown_names([objective], OBJECTIVES)
-        msg = f"objective is one of {', '.join(OBJECTIVES)}; got {got}."
-        raise RiskError(msg)
+    check_choice("objective", objective, OBJECTIVES, error=RiskError)
     checked_drift(drift)
     for name, count, least in (("scenarios", scenarios, 100), ("weight_draws", weight_draws, 0)):
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
-            msg = f"{name} is a whole number of at least {least}; got {count!r}."
-            raise RiskError(msg)
+        check_count(name, count, least=least, error=RiskError)
     if budget is not None and objective != "risk_budget":
         msg = f'a budget goes with objective="risk_budget"; got {objective!r}. Leave one of them out.'
         raise RiskError(msg)
@@ -292,7 +291,7 @@ def _warn_if_missed(task: _Task, law: AssetLaw, weights: np.ndarray) -> None:
     if abs(share[worst[0]] - target[worst[0]]) > _OFF:
         got = ", ".join(f"{names[i]} {share[i]:.3f} for {target[i]:.3f}" for i in worst)
         msg = f"no weights within the bounds meet the budget; the nearest have {got}. Loosen bounds=."
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
 
 
 def _by_draw(found: Predictions, task: _Task, held: np.ndarray, n_assets: int, count: int) -> xr.DataArray:

@@ -5,6 +5,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.attribution.draws import answer_for, read_draws, with_interval
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
 from bayesfactor.laws.factors import TRADED_FAMILIES
@@ -14,6 +15,7 @@ from bayesfactor.periods import year_in
 __all__ = ["decompose_premium"]
 
 
+@verb
 def decompose_premium(
     tree: xr.DataTree, *, traded: list[str] | None = None, random_seed: Seed = None
 ) -> xr.Dataset:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.attribution.draws import Draws, read_draws, spread_over
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
 from bayesfactor.periods import between, stamp_text
 from bayesfactor.risk.weights import weights_for
@@ -17,6 +18,7 @@ __all__ = ["attribute_returns"]
 _RULE: Final = "period is a pandas frequency such as 'ME' or 'YE', or (start, end)"
 
 
+@verb
 def attribute_returns(
     tree: xr.DataTree,
     weights: Any,

@@ -5,11 +5,13 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.attribution.draws import Draws, answer_for, read_draws, with_interval
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
 
 __all__ = ["select_factors", "systematic_share"]
 
 
+@verb
 def select_factors(tree: xr.DataTree, threshold: float = 0.05) -> xr.Dataset:
     """Say how probable it is that a factor matters, by asset, by group and over all.
 
@@ -71,6 +73,7 @@ def _effects(d: Draws) -> np.ndarray:
     return np.abs(d.loadings) * d.factors.std(axis=0) / np.nanstd(d.returns, axis=0)[:, None]
 
 
+@verb
 def systematic_share(tree: xr.DataTree) -> xr.Dataset:
     """Return how much of each asset's variance the factors explain: the posterior of R2.
 

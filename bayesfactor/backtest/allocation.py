@@ -1,6 +1,5 @@
 """`backtest_allocation`: hold what each strategy says, pay for every trade, see what is left."""
 
-import warnings
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +10,11 @@ from bayesfactor.backtest.allocation_strategies import Past, Strategy, decide, r
 from bayesfactor.backtest.holdings import refuse_log_returns
 from bayesfactor.backtest.models import health_of
 from bayesfactor.backtest.run import CHAPTER, key_of, progress, seeded
-from bayesfactor.errors import RiskError
+from bayesfactor.calls import verb
+from bayesfactor.errors import RiskError, warn
 from bayesfactor.fit import refit
 from bayesfactor.laws.blocks import Seed, root_entropy
+from bayesfactor.limits import check_count
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel
 from bayesfactor.registry import get_model
@@ -26,6 +27,7 @@ REBALANCE: Final = "rebalance"
 MODEL: Final = "model"
 
 
+@verb
 def backtest_allocation(
     strategies: Any,
     panel: xr.Dataset,
@@ -208,9 +210,7 @@ def _name(what: Any) -> str:
 
 def _check(panel: xr.Dataset, window: int, refit_every: int, cost: float, full: float) -> None:
     for name, value in (("window", window), ("refit_every", refit_every)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            msg = f"{name} is a whole number of at least 1; got {value!r}."
-            raise RiskError(msg)
+        check_count(name, value, error=RiskError)
     least = panel.sizes[s.FACTOR] + 3
     if not least <= window < panel.sizes[s.TIME]:
         msg = (
@@ -260,4 +260,4 @@ def _warn(found: xr.Dataset) -> None:
     if lines:
         named = "; ".join(lines)
         msg = f"fits did not converge (R-hat above {BAD_RHAT} or not known): {named}. Raise tune= and draws=."
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError, SchemaError, unknown_names
 from bayesfactor.shortfall import tail_of
 
@@ -16,6 +17,7 @@ _NEEDED: Final = ("returns_gross", "returns_net", "turnover")
 _ENDS: Final = (0.05, 0.95)
 
 
+@verb
 def summarise_allocation(
     result: xr.Dataset,
     reference: str | None = None,

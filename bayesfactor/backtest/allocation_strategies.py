@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.allocate import OBJECTIVES, allocate
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError, WeightsError, unknown_names
 from bayesfactor.model import FactorModel
 from bayesfactor.registry import get_model, list_models
@@ -18,6 +19,7 @@ from bayesfactor.registry import get_model, list_models
 __all__ = ["RULES", "Past", "Strategy", "decide", "read_strategies"]
 
 
+@verb
 @dataclass(frozen=True)
 class Strategy:
     """An objective of `bf.allocate` under a model.

@@ -1,6 +1,5 @@
 """What is held on each day of a backtest, decided on what was known the day before."""
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +8,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.backtest.portfolios import portfolios_of
-from bayesfactor.errors import RiskError, WeightsError, unknown_names
+from bayesfactor.errors import RiskError, WeightsError, unknown_names, warn
 from bayesfactor.periods import stamp_text
 from bayesfactor.scoring.contract import PORTFOLIO
 from bayesfactor.tables import warn_of_gross
@@ -78,7 +77,7 @@ def _warn_of_legs(
             f"{len(days)} of {len(weights)} stamps, first on {stamp_text(stamps[days[0]])}: the other legs "
             "were left as they are, unhedged by it. Give weights by time that say what was held instead."
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
 
 
 def _signed(weights: np.ndarray) -> np.ndarray:

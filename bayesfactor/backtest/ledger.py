@@ -7,7 +7,6 @@ chunk. Only the process that called `backtest` writes, and it holds a lock besid
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -19,7 +18,7 @@ from bayesfactor import schema as s
 from bayesfactor.backtest.judged import Judged
 from bayesfactor.backtest.models import Health
 from bayesfactor.backtest.store import Store
-from bayesfactor.errors import SchemaError
+from bayesfactor.errors import SchemaError, warn
 from bayesfactor.sampling import Geometry
 from bayesfactor.scoring.contract import CRPS, ES, LOG_SCORE, MODEL, PIT, PORTFOLIO, REALISED, VAR
 
@@ -149,7 +148,7 @@ class Ledger:
                 f"{str(store.path)!r} is damaged: {', '.join(told)}{more} did not hold what was written, by "
                 "its digest, and is done again. Look after the disk."
             )
-            warnings.warn(msg, stacklevel=5)
+            warn(msg)
 
 
 @contextmanager

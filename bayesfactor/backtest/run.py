@@ -1,7 +1,6 @@
 """`backtest`: the walk-forward over models, refits and days, in one process or many."""
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
@@ -19,9 +18,11 @@ from bayesfactor.backtest.judged import Judged
 from bayesfactor.backtest.ledger import Ledger, empty_results, opened
 from bayesfactor.backtest.models import Health, model_block
 from bayesfactor.backtest.store import check_store, stored_seed
-from bayesfactor.errors import ModelError, RiskError, unknown_names
+from bayesfactor.calls import verb
+from bayesfactor.errors import ModelError, RiskError, unknown_names, warn
 from bayesfactor.laws import checked_drift
 from bayesfactor.laws.blocks import Seed, root_entropy
+from bayesfactor.limits import check_count, check_levels, check_memory
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel
 from bayesfactor.registry import get_model, list_models
@@ -67,6 +68,7 @@ def run_task(task: Task, geometry: dict[str, Geometry]) -> tuple[Judged, Health 
     return judged, health, found
 
 
+@verb
 def backtest(
     models: str | FactorModel | Sequence[str | FactorModel],
     panel: xr.Dataset,
@@ -279,18 +281,14 @@ def _models(models: Any) -> dict[str, FactorModel | None]:
 
 
 def _levels(levels: Sequence[float]) -> np.ndarray:
-    at = np.atleast_1d(np.asarray(levels, dtype=float))
-    if at.ndim != 1 or not len(at) or not ((at > 0.5) & (at < 1.0)).all() or len(np.unique(at)) != len(at):
-        msg = f"levels are confidence levels between 0.5 and 1, each once; got {levels!r}. Such as 0.975."
-        raise RiskError(msg)
-    return at
+    return check_levels(levels, error=RiskError)
 
 
 def _first_day(panel: xr.Dataset, window: int, refit_every: int, samples: int) -> int:
     for name, value in (("window", window), ("refit_every", refit_every), ("samples", samples)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            msg = f"{name} is a whole number of at least 1; got {value!r}."
-            raise RiskError(msg)
+        check_count(name, value, error=RiskError)
+    what = f"{samples:,} samples of {panel.sizes[s.ASSET]} assets"
+    check_memory(what, 4 * samples * panel.sizes[s.ASSET], "Ask for fewer samples.", error=RiskError)
     least = panel.sizes[s.FACTOR] + 3
     if not least <= window < panel.sizes[s.TIME]:
         msg = (
@@ -361,4 +359,4 @@ def _warn(result: xr.Dataset) -> None:
     lines = [f"{f.model}: {f.bad} of {f.fits} fits, {f.words}" for f in sampling(result) if f.bad]
     if lines:
         msg = f"fits did not converge (R-hat above {BAD_RHAT}): {'; '.join(lines)}. Raise tune= and draws=."
-        warnings.warn(msg, stacklevel=3)
+        warn(msg)

@@ -5,7 +5,6 @@ What never changes of it (descriptions, coords, what happened) carries digests o
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 import xarray as xr
 
-from bayesfactor.errors import BayesFactorError, DamagedFileError, RiskError
+from bayesfactor.errors import BayesFactorError, DamagedFileError, RiskError, warn
 from bayesfactor.keep import check_folder, owner_of, storage_errors, take, written_whole
 from bayesfactor.keep.guard import inspect
 
@@ -58,7 +57,7 @@ class Store:
             raise RiskError(msg)
         if not lock.sure:
             msg = f"the file system of {str(path)!r} has no locks: let no other process write there."
-            warnings.warn(msg, stacklevel=5)
+            warn(msg)
         try:
             if _is_fresh(path):
                 _make(path, empty, chunks, static)

@@ -165,7 +165,7 @@ def factors(
         prices,
         market_cap=market_cap,
         volume=volume,
-        sectors=sectors,
+        groups=sectors,
         which=read_names(which),
         weighting=weighting,
         rebalance=rebalance,

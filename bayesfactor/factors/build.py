@@ -1,6 +1,5 @@
 """`build_factors`: prices, capitalisations, volumes and sectors become traded factors."""
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,10 +8,12 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import PanelError
+from bayesfactor.calls import verb
+from bayesfactor.errors import PanelError, warn
 from bayesfactor.factors.catalogue import MARKET, SECTOR, TradedFactor, chosen
 from bayesfactor.factors.signals import Market
 from bayesfactor.factors.weights import WEIGHTINGS, earned, formation_rows, held, long_short, proportional
+from bayesfactor.limits import check_choice, check_count
 from bayesfactor.panel.calendar import calendar_of, year_of
 from bayesfactor.panel.checks import check_prices, check_returns
 from bayesfactor.panel.choice import choice_of
@@ -29,12 +30,13 @@ _WHOLE = 0.9
 _JUMP = 10.0
 
 
+@verb
 def build_factors(
     prices: Table,
     *,
     market_cap: Table | None = None,
     volume: Table | None = None,
-    sectors: Groups | None = None,
+    groups: Groups | None = None,
     which: str | Iterable[str] | None = None,
     weighting: str = "tercile",
     rebalance: int = 7,
@@ -53,7 +55,7 @@ def build_factors(
     market_cap, volume : table or None, dims (time, asset)
         Market capitalisation, and value traded per period, in any one currency. A coin without one is
         left out of the factors that need it, not of the others. Zero counts as missing.
-    sectors : dict, Series, DataFrame, DataArray, path or None, dims (asset)
+    groups : dict, Series, DataFrame, DataArray, path or None, dims (asset)
     which : str or list of str, optional
         Names of `bf.list_factors()`; all that the given data allow by default.
     weighting : {"tercile", "rank"}
@@ -100,7 +102,7 @@ def build_factors(
     """
     _check_options(weighting, rebalance, min_assets)
     given = {
-        n for n, v in (("market_cap", market_cap), ("volume", volume), ("sectors", sectors)) if v is not None
+        n for n, v in (("market_cap", market_cap), ("volume", volume), ("groups", groups)) if v is not None
     }
     wanted = chosen(which, given)
     choice = choice_of(assets, drop)
@@ -142,7 +144,7 @@ def build_factors(
             found = {MARKET: market}
         elif factor.name == SECTOR:
             least = max(2, min_assets // 2)
-            found, left_out, too_small = _sectors(sectors, wide, size, market, each, values, least)
+            found, left_out, too_small = _sectors(groups, wide, size, market, each, values, least)
         else:
             every = min(rebalance, data.periods(factor.days)) if factor.days else rebalance
             rows = formation_rows(stamps, every)
@@ -155,13 +157,9 @@ def build_factors(
 
 
 def _check_options(weighting: str, rebalance: Any, min_assets: Any) -> None:
-    if weighting not in WEIGHTINGS:
-        msg = f"weighting is {' or '.join(map(repr, WEIGHTINGS))}; got {weighting!r}."
-        raise PanelError(msg)
+    check_choice("weighting", weighting, WEIGHTINGS, error=PanelError)
     for name, value, least in (("rebalance", rebalance, 1), ("min_assets", min_assets, 3)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            msg = f"{name} is a whole number of at least {least}; got {value!r}."
-            raise PanelError(msg)
+        check_count(name, value, least=least, error=PanelError)
 
 
 def _beside(table: Table | None, form: Form, prices: pd.DataFrame) -> pd.DataFrame | None:
@@ -205,11 +203,10 @@ def _check_caps(caps: pd.DataFrame, prices: pd.DataFrame) -> None:
     supply = (caps / prices).where(caps > 0.0).map(np.log).diff().abs()
     jumps = supply >= np.log(_JUMP)
     if jumps.any(axis=None):
-        warnings.warn(
+        warn(
             f"market_cap changes tenfold where the price does not: {columns_with_dates(jumps)}. "
             "The unit may have changed "
             "(millions, thousands): mend it.",
-            stacklevel=4,
         )
 
 
@@ -220,10 +217,9 @@ def _warn_of_no_size(size: np.ndarray, prices: pd.DataFrame) -> None:
     thin = float(known.any(axis=1).mean())
     if absent or thin < _WHOLE:
         what = f"for {few(absent)}" if absent else f"in {1.0 - thin:.0%} of the periods"
-        warnings.warn(
+        warn(
             f"market_cap has no value {what}: the market and size do without. Fill it, or build the market "
             "without market_cap=.",
-            stacklevel=3,
         )
 
 
@@ -254,7 +250,7 @@ def _unit_betas(weights: np.ndarray, beta: np.ndarray) -> np.ndarray:
 
 
 def _sectors(
-    sectors: Any,
+    groups: Any,
     prices: pd.DataFrame,
     size: np.ndarray,
     market: np.ndarray,
@@ -263,7 +259,7 @@ def _sectors(
     least: int,
 ) -> tuple[dict[str, np.ndarray], str, str]:
     """Return each sector's weights minus the market's, the one left out if any, and those too small."""
-    names = np.array(groups_of(sectors, [str(c) for c in prices.columns], None))
+    names = np.array(groups_of(groups, [str(c) for c in prices.columns], None))
     kinds, counts = np.unique(names, return_counts=True)
     large = kinds[counts >= least]
     if not len(large):
@@ -274,10 +270,9 @@ def _sectors(
         raise PanelError(msg)
     few_coins = [f"{k} ({c})" for k, c in zip(kinds, counts, strict=True) if c < least]
     if few_coins:
-        warnings.warn(
+        warn(
             f"a sector has at least {least} coins to be a factor; too small: {few(few_coins)}. "
             "Their coins stay in the market. Merge sectors or lower min_assets= to have them.",
-            stacklevel=3,
         )
     left_out = ""
     if len(large) == len(kinds):

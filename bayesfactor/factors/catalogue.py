@@ -6,6 +6,7 @@ from typing import Final
 
 import pandas as pd
 
+from bayesfactor.calls import verb
 from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.factors import signals
 
@@ -23,7 +24,7 @@ class TradedFactor:
     ----------
     name, family, what : str
     needs : tuple of str
-        Of `market_cap`, `volume`, `sectors`, beside prices.
+        Of `market_cap`, `volume`, `groups`, beside prices.
     days : float
         Length of the signal's window.
     signal : callable or None
@@ -121,7 +122,7 @@ TRADED: Final = {
             SECTOR,
             "sector",
             "one factor per sector: its coins minus the market",
-            ("sectors",),
+            ("groups",),
             0,
             None,
             "as the industry factors of Barra-type models",
@@ -130,6 +131,7 @@ TRADED: Final = {
 }
 
 
+@verb
 def list_factors() -> pd.DataFrame:
     """Return the catalogue of traded factors that `bf.build_factors` can form.
 

@@ -1,6 +1,5 @@
 """Factors side by side: joined on their days, checked for collinearity, made orthogonal and back."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import PanelError, unknown_names
+from bayesfactor.calls import verb
+from bayesfactor.errors import PanelError, unknown_names, warn
 from bayesfactor.panel import check_panel, open_factors
 from bayesfactor.panel.calendar import calendar_of
 from bayesfactor.periods import between, stamp_text
@@ -22,6 +22,7 @@ _HIGH_CONDITION: Final = 30.0
 _ROUNDING: Final = 1e-6
 
 
+@verb
 def merge_factors(*factors: xr.Dataset) -> xr.Dataset:
     """Put sets of factors side by side, on the days that all of them have.
 
@@ -83,6 +84,7 @@ def merge_factors(*factors: xr.Dataset) -> xr.Dataset:
     return merged.transpose(s.TIME, s.FACTOR, ...).assign_attrs(attrs)
 
 
+@verb
 def check_collinearity(factors: xr.Dataset) -> xr.Dataset:
     """Say how far the factors can be told apart.
 
@@ -132,10 +134,9 @@ def check_collinearity(factors: xr.Dataset) -> xr.Dataset:
     high = names[vif > _HIGH_VIF]
     if len(high) or condition > _HIGH_CONDITION:
         worst = ", ".join(f"{n} {v:.0f}" for n, v in zip(high, vif[vif > _HIGH_VIF], strict=True))
-        warnings.warn(
+        warn(
             f"factors are collinear (condition number {condition:.0f}; VIF: {worst or 'none above 10'}): "
             "their loadings are not separately meaningful. Drop some, or use bf.orthogonalise.",
-            stacklevel=2,
         )
     return found
 
@@ -147,6 +148,7 @@ def _vif(z: np.ndarray, j: int) -> float:
     return 1.0 / share if share > 0.0 else np.inf
 
 
+@verb
 def orthogonalise(
     factors: xr.Dataset, *, order: Sequence[str] | None = None, until: object = None
 ) -> xr.Dataset:
@@ -238,6 +240,7 @@ def _with_open(factors: xr.Dataset) -> xr.Dataset:
     return factors.assign({s.FACTOR_OPEN: ((s.TIME, s.FACTOR), opened.T)})
 
 
+@verb
 def restore_factors(factors: xr.Dataset) -> xr.Dataset:
     """Undo `bf.orthogonalise`, but for days on which a factor missed one that it was turned against.
 

@@ -1,6 +1,5 @@
 """`driver_innovations`: series that are not returns become standardised surprises on one calendar."""
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import PanelError, unknown_names
+from bayesfactor.calls import verb
+from bayesfactor.errors import PanelError, unknown_names, warn
 from bayesfactor.factors.spec import Driver, read_spec
 from bayesfactor.factors.transforms import innovations, standardised
 from bayesfactor.panel.construct import Table
@@ -27,6 +27,7 @@ _JUMP: Final = 30.0
 _DAY: Final = pd.Timedelta(days=1)
 
 
+@verb
 def driver_innovations(
     drivers: Table,
     spec: Mapping[str, Any] | str | Path | None = None,
@@ -200,11 +201,10 @@ def _warn_of_jumps(driver: Driver, z: np.ndarray, stamps: pd.DatetimeIndex) -> N
     large = np.flatnonzero(np.abs(np.nan_to_num(z)) > _JUMP)
     if len(large):
         worst = large[np.argmax(np.abs(z[large]))]
-        warnings.warn(
+        warn(
             f"driver {driver.column!r} moved by {z[worst]:.0f} standard deviations on "
             f"{stamps[worst].date()}: its unit may have changed. Check the source; until then the move "
             "is cut at winsorise.",
-            stacklevel=4,
         )
 
 

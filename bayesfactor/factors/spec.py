@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from bayesfactor.calls import verb
 from bayesfactor.errors import MissingFileError, PanelError, unknown_names
 from bayesfactor.factors.transforms import TRANSFORMS
 
@@ -84,6 +85,7 @@ class Driver:
 _KEYS: Final = tuple(f.name for f in fields(Driver) if f.name != "column")
 
 
+@verb
 def driver_spec() -> dict[str, dict[str, Any]]:
     """Return the spec that ships: a table by column of the drivers, to read, change and pass on.
 

@@ -1,13 +1,13 @@
 """`save` and `load`: one file, written whole or not at all, read only as it was written, never as code."""
 
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import BayesFactorError, DamagedFileError, MissingFileError, SchemaError
+from bayesfactor.calls import verb
+from bayesfactor.errors import BayesFactorError, DamagedFileError, MissingFileError, SchemaError, warn
 from bayesfactor.keep.guard import inspect
 from bayesfactor.keep.marks import SEAL
 from bayesfactor.keep.place import check_place, found, storage_errors, written_whole
@@ -27,6 +27,7 @@ __all__ = ["ARRAYS", "load", "read", "save"]
 ARRAYS: Final = (".nc", ".zarr")
 
 
+@verb
 def save(tree: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     """Write a fit, or a Dataset of this package, to one file, atomically.
 
@@ -72,6 +73,7 @@ def save(tree: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
     return path
 
 
+@verb
 def load(path: str | Path) -> Any:
     """Read what `save` wrote; no PyMC is needed and no code is run.
 
@@ -113,7 +115,7 @@ def load(path: str | Path) -> Any:
             f"{Path(path).name} carries no digest: another program or an older version wrote it, and whether "
             "it is as it was written cannot be checked. bf.save writes it with one."
         )
-        warnings.warn(msg, stacklevel=2)
+        warn(msg)
     return data
 
 

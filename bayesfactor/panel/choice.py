@@ -1,13 +1,12 @@
 """Which columns of a table become assets: those asked for, less those left out."""
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bayesfactor.errors import PanelError, unknown_names
+from bayesfactor.errors import PanelError, unknown_names, warn
 from bayesfactor.panel.words import few
 
 __all__ = ["Choice", "choice_of"]
@@ -66,10 +65,9 @@ class Choice:
             msg = f"some asset has a return in the window; none of {few(gone)} has. Widen the window."
             raise PanelError(msg)
         if gone:
-            warnings.warn(
+            warn(
                 f"left out, for want of any return in the window: {', '.join(gone)}. "
                 "What remains are the survivors: a study of the past wants the others too.",
-                stacklevel=4,
             )
         return returns.drop(columns=gone), gone
 

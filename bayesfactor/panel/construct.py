@@ -5,7 +5,6 @@ panel's own market are known at t-1, but for the returns that turn out not to ex
 """
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesfactor.calls import verb
+from bayesfactor.errors import warn
 from bayesfactor.panel.calendar import calendar_of, year_of
 from bayesfactor.panel.checks import (
     check_arguments,
@@ -51,6 +52,7 @@ type Table = pd.DataFrame | pd.Series | xr.DataArray | xr.Dataset | str | Path
 type Groups = Mapping[str, str] | pd.Series | pd.DataFrame | xr.DataArray | str | Path
 
 
+@verb
 def panel_from_prices(
     prices: Table,
     *,
@@ -153,6 +155,7 @@ def panel_from_prices(
     return dataset
 
 
+@verb
 def panel_from_returns(
     returns: Table,
     *,
@@ -300,10 +303,9 @@ def _warn_of_trimming(factors: pd.DataFrame, first: int, last: int) -> None:
     lost = known - (last - first)
     if lost > NOTICED * known and last > first:
         there = factors.notna().sum()
-        warnings.warn(
+        warn(
             f"{lost} of {known} periods with factors go, for {there.idxmin()!r} has values in {there.min()}. "
             "Leave that factor out, or give it a longer history, to keep them.",
-            stacklevel=4,
         )
 
 

@@ -4,7 +4,6 @@ Wide or long tables of pandas, polars and pyarrow, xarray objects and files of t
 and nowhere else. Nothing is filled, dropped or guessed on the way; what is left out is said.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesfactor.errors import DamagedFileError, MissingFileError, PanelError, SchemaError
+from bayesfactor.errors import DamagedFileError, MissingFileError, PanelError, SchemaError, warn
 from bayesfactor.keep import read
 from bayesfactor.panel.calendar import to_stamps
 from bayesfactor.panel.columns import numbers_among, read_columns
@@ -303,7 +302,7 @@ def _without_words(frame: pd.DataFrame, form: Form, *, text: bool) -> pd.DataFra
     words = [j for j in range(frame.shape[1]) if not numbers_among(frame.iloc[:, j], text=text)]
     if words and len(words) < frame.shape[1]:
         names = few(str(frame.columns[j]) for j in words)
-        warnings.warn(f"{form.what}: columns of words are left out: {names}.", stacklevel=4)
+        warn(f"{form.what}: columns of words are left out: {names}.")
         return frame.iloc[:, [j for j in range(frame.shape[1]) if j not in words]]
     return frame
 

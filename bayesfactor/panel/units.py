@@ -4,14 +4,13 @@ What may be another unit, or a misprint, is named in a warning: coin, day and si
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from bayesfactor.errors import PanelError
+from bayesfactor.errors import PanelError, warn
 from bayesfactor.panel.words import few, stamps_text
 from bayesfactor.periods import DAYS_PER_YEAR
 
@@ -116,10 +115,9 @@ def check_jumps(returns: pd.DataFrame, kind: str, source: str) -> None:
             f"({cause}). Empty such a cell, or multiply the prices before a redenomination by its ratio."
         )
         raise PanelError(msg)
-    warnings.warn(
+    warn(
         f"{source} jump tenfold in a period: {few(words)}. If that is {cause}, mend it; if it "
         "happened, all is well.",
-        stacklevel=4,
     )
 
 
@@ -163,17 +161,15 @@ def check_unit_of_factors(
             )
             raise PanelError(msg)
         if level:
-            warnings.warn(
+            warn(
                 f"factors: {name!r} never falls, as a level does. Turn it into innovations by "
                 "bf.driver_innovations.",
-                stacklevel=4,
             )
         elif family == "other" and large:
-            warnings.warn(
+            warn(
                 f"factors: {name!r} typically moves by {typical:.3g}, and is taken for standard deviations "
                 "of a driver. If "
                 f"it is a return in per cent, divide by 100; else say so by families={{{name!r}: 'macro'}}.",
-                stacklevel=4,
             )
 
 

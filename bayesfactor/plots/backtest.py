@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import SchemaError, unknown_names
 from bayesfactor.plots.frame import PALETTE, date_axis, ink, panels
 from bayesfactor.scoring.contract import MODEL, PORTFOLIO, REALISED, VAR, check_backtest, level_position
@@ -19,6 +20,7 @@ _DOT: Final = 12.0
 _RING: Final = 26.0
 
 
+@verb
 def plot_backtest(
     backtest: xr.Dataset,
     portfolio: str | None = None,

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import SchemaError
 from bayesfactor.plots.frame import (
     PALETTE,
@@ -22,6 +23,7 @@ from bayesfactor.plots.frame import (
 __all__ = ["plot_loadings"]
 
 
+@verb
 def plot_loadings(
     tree: xr.DataTree,
     *,

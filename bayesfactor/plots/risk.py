@@ -5,7 +5,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
+from bayesfactor.limits import check_count, check_number
 from bayesfactor.plots.breakdown import By, Measure, breakdown, measure_name
 from bayesfactor.plots.frame import PALETTE, ink, open_frame, panels, row_labels
 
@@ -14,6 +16,7 @@ __all__ = ["plot_risk"]
 _PLURAL = {"component": "components", "asset": "assets", "group": "groups", "family": "families"}
 
 
+@verb
 def plot_risk(
     risk: xr.Dataset,
     *,
@@ -53,9 +56,8 @@ def plot_risk(
     SchemaError, RiskError
         As `breakdown`: not a risk Dataset, or a level, measure or `by` that is not there.
     """
-    if not 0.0 < ci_prob < 1.0 or top < 1:
-        msg = f"ci_prob lies between 0 and 1 and top is at least 1; got {ci_prob} and {top}."
-        raise RiskError(msg)
+    check_number("ci_prob", ci_prob, above=0.0, below=1.0, error=RiskError)
+    check_count("top", top, error=RiskError)
     parts = breakdown(risk, measure=measure, level=level, by=by)
     parts = parts.take(parts.ordered()).head(top, _PLURAL.get(by, by))
     n = len(parts.labels)

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError, SchemaError, unknown_names
 from bayesfactor.plots.breakdown import level_position, measure_name
 from bayesfactor.plots.frame import LONGEST_LABEL, PALETTE, ink, open_frame, panels, row_labels
@@ -15,6 +16,7 @@ __all__ = ["plot_stress"]
 _BY = ("family", "component", "none")
 
 
+@verb
 def plot_stress(
     found: xr.Dataset,
     *,

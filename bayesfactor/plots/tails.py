@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import SchemaError
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
@@ -23,6 +24,7 @@ _FEWEST: Final = 20
 _STREAM: Final = 7601
 
 
+@verb
 def plot_tails(
     tree: xr.DataTree,
     *,

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import PositionsError, unknown_names
 from bayesfactor.positions import black
 from bayesfactor.positions.kappa import kappa_for
@@ -27,6 +28,7 @@ __all__ = ["Positions"]
 _SUMS: Final = ("value", "delta", "gamma", "vega", "theta", "funding")
 
 
+@verb
 @dataclass(frozen=True, eq=False)
 class Positions:
     """Positions in spot, perpetuals and options, from `bf.read_positions`.

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import PositionsError, unknown_names
 from bayesfactor.tables import Door, by_name
 
@@ -49,6 +50,7 @@ def kappa_for(kappa: Any, assets: Sequence[str]) -> np.ndarray:
     return found
 
 
+@verb
 def fit_kappa(returns: Any, implied_volatility: Any) -> pd.DataFrame:
     """Fit how implied volatility moves with returns: ds / s = c - kappa r + error, by least squares.
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pandas as pd
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import PositionsError, unknown_names
 from bayesfactor.positions.holdings import Positions
 from bayesfactor.positions.units import POSITIONS, number_of
@@ -42,6 +43,7 @@ _COLUMNS: Final = (
 _WORDS: Final = (s.ASSET, "instrument", "type")
 
 
+@verb
 def read_positions(table: Any) -> Positions:
     """Read positions in spot, perpetuals and options, or their greeks.
 

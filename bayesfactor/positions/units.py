@@ -1,10 +1,9 @@
 """Numbers of a position and their units: what is written in per cent, or for another time, is named."""
 
 import math
-import warnings
 from typing import Any, Final
 
-from bayesfactor.errors import PositionsError
+from bayesfactor.errors import PositionsError, warn
 from bayesfactor.tables import Door, read_numbers
 
 __all__ = ["POSITIONS", "number_of"]
@@ -82,11 +81,10 @@ def _check_volatility(where: str, number: float) -> None:
         )
         raise PositionsError(msg)
     if number < _LEAST_VOLATILITY:
-        warnings.warn(
+        warn(
             f"{where}: implied_volatility is a fraction per year; {number:g} is {number:.2%}. If "
             "it is per day, multiply "
             "by the square root of 365.",
-            stacklevel=6,
         )
 
 
@@ -95,4 +93,4 @@ def _check_funding(where: str, number: float) -> None:
         msg = f"{where}: {_FUNDING}. Got {number:g}, which is {number:.0%} of the notional."
         raise PositionsError(msg)
     if abs(number) > _NOTICED_FUNDING:
-        warnings.warn(f"{where}: {_FUNDING}. {number:g} is {number:.2%} per period.", stacklevel=6)
+        warn(f"{where}: {_FUNDING}. {number:g} is {number:.2%} per period.")

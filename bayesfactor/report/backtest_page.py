@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor import words as w
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError, SchemaError
 from bayesfactor.keep import write_page
 from bayesfactor.report import backtest_words as words
@@ -28,6 +29,7 @@ OPEN_PICTURES: Final = 3
 _HERE: Final = Path(__file__).parent
 
 
+@verb
 def report_backtest(
     backtest: xr.Dataset,
     path: str | Path,

@@ -8,6 +8,7 @@ from typing import Any, Final
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import SchemaError
 from bayesfactor.forecast import Predictions, predict
@@ -42,6 +43,7 @@ class _Asked:
     allow_unconverged: bool
 
 
+@verb
 def report(
     tree: xr.DataTree | Mapping[str, xr.DataTree],
     weights: Any,

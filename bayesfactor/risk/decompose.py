@@ -1,7 +1,6 @@
 """`decompose_risk`: what a portfolio can lose, how sure we are, and where the loss comes from."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import NumericalError, RiskError, WeightsError
+from bayesfactor.calls import verb
+from bayesfactor.errors import NumericalError, RiskError, WeightsError, warn
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.periods import days_in_period, year_in
@@ -35,6 +35,7 @@ _MUCH = 0.25
 """Of ES that is curvature: volatility then says little."""
 
 
+@verb
 def decompose_risk(
     tree: xr.DataTree,
     weights: Any,
@@ -185,7 +186,7 @@ def decompose_risk(
     out.attrs = _attrs(tree, found, pooled, book, value)
     out.attrs["tail_posteriors"] = "none with compounding" if compounding else verdict or "exact"
     if verdict:
-        warnings.warn(f"no posterior of VaR and ES: {verdict}", UserWarning, stacklevel=2)
+        warn(f"no posterior of VaR and ES: {verdict}")
     if isinstance(book, PositionBook):
         warn_of_gross(book.weights, DELTAS)
         straight = (s.ASSET, labels.to_panel_order(book.weights, 0))
@@ -304,7 +305,7 @@ def _warn_if_curved(risk: xr.Dataset) -> None:
             f"the curvature of options is {share:.0%} of ES, and volatility is that of the linear part. "
             "Read VaR and ES instead."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
 
 
 def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float, assets: np.ndarray) -> None:
@@ -333,7 +334,7 @@ def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float, asse
             f"{_BARELY_FINITE}, whose variance barely exists. Read VaR and ES instead of volatility, or give "
             "`nu`, or `factor_nu`, a prior further from 2."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
 
 
 def _warn_if_rough(risk: xr.Dataset) -> None:
@@ -344,4 +345,4 @@ def _warn_if_rough(risk: xr.Dataset) -> None:
             f"the Monte-Carlo error of ES is {share:.1%} of ES with {risk.attrs['scenarios']} scenarios. "
             "Ask for more paths, or sample more posterior draws."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

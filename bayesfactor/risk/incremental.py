@@ -1,6 +1,5 @@
 """`incremental_risk`: what proposed trades do to a portfolio's risk, and how sure that is."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -8,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import NumericalError
+from bayesfactor.calls import verb
+from bayesfactor.errors import NumericalError, warn
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws.blocks import Seed
 from bayesfactor.risk.checks import checked_levels, checked_value
@@ -25,6 +25,7 @@ _NOTHING: Final = 1e-12
 """A position that is this small beside what it was made of has been closed."""
 
 
+@verb
 def incremental_risk(
     tree: xr.DataTree,
     weights: Any,
@@ -225,4 +226,4 @@ def _warn_of_nothing(names: list[str], held: np.ndarray) -> None:
     if empty:
         shown = ", ".join(map(repr, empty))
         msg = f"nothing is held in {shown}. Risk is zero there, and shares and marginals of zero are NaN."
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

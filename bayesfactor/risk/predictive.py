@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from bayesfactor.errors import RiskError
 from bayesfactor.forecast import Labels, Predictions
 from bayesfactor.laws import Scenarios
+from bayesfactor.limits import check_memory
 from bayesfactor.risk.exact import Book
 from bayesfactor.shortfall import tail_of
 
@@ -31,6 +33,9 @@ _TARGET = 0.01
 _MOST_SCENARIOS = 4_000_000
 _FEWEST_MOST = 400_000
 _GATHERED = 8192
+_FEWEST_DRAWS = 10
+_COPIES = 4
+"""Of every loss: itself, sorted, where it is beyond VaR and by how much."""
 _OF_PATHS = 0.005
 """Paths whose own error is no larger are enough: what is left is that of the posterior draws."""
 
@@ -84,6 +89,7 @@ def predictive_tails_of(
     if found.law is None:
         paths = len(found.stored)
     count = paths if paths is not None else max(1, math.ceil(200_000 / m.n_draws))
+    _check_room(count, m.n_draws, len(books), given=paths is not None)
     most = max(1, max(_FEWEST_MOST, _MOST_SCENARIOS // len(books)) // m.n_draws)
     losses, floored = _losses(found, books, range(count))
     while True:
@@ -119,6 +125,18 @@ def predictive_tails_of(
         )
         for b, own in enumerate(tails)
     ]
+
+
+def _check_room(paths: int, draws: int, books: int, *, given: bool) -> None:
+    """Refuse more losses than memory holds, and paths without number for draws that are too few."""
+    if not given and draws < _FEWEST_DRAWS:
+        msg = (
+            f"{_FEWEST_DRAWS} posterior draws or more can tell how many paths are needed; got {draws}. "
+            "Sample more draws, or say how many paths each draw gets, such as paths=1000."
+        )
+        raise RiskError(msg)
+    what = f"{paths:,} paths of {draws:,} draws"
+    check_memory(what, _COPIES * paths * draws * books, "Ask for fewer paths.", error=RiskError)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from bayesfactor.errors import ModelError, unknown_names
+from bayesfactor.limits import check_choice, check_count, check_memory, check_number
 
 __all__ = ["METHODS", "SampleOptions"]
 
@@ -34,19 +32,46 @@ class SampleOptions:
     adaptation: str = "diag"
 
     def __post_init__(self) -> None:
-        for name, least in (("draws", 1), ("tune", 0), ("chains", 1), ("max_treedepth", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                msg = f"{name} is a whole number of at least {least}; got {value!r}."
-                raise ModelError(msg)
-        if self.cores is not None and self.cores < 1:
-            msg = f"cores is at least 1; got {self.cores!r}."
-            raise ModelError(msg)
-        if not 0.0 < self.target_accept < 1.0:
-            msg = f"target_accept lies between 0 and 1; got {self.target_accept!r}. 0.95 suits these models."
-            raise ModelError(msg)
-        for name, known in (("method", METHODS), ("adaptation", ADAPTATIONS)):
-            if getattr(self, name) not in known:
-                got = unknown_names([getattr(self, name)], known)
-                msg = f"{name} {got} is unknown; choose from {', '.join(known)}."
-                raise ModelError(msg)
+        for name, (least, most) in _COUNTS.items():
+            if name != "cores" or self.cores is not None:
+                object.__setattr__(self, name, check_count(name, getattr(self, name), least=least, most=most))
+        accept = check_number(
+            "target_accept", self.target_accept, above=0.0, below=1.0, remedy="0.95 suits these models."
+        )
+        object.__setattr__(self, "target_accept", accept)
+        check_choice("method", self.method, METHODS)
+        check_choice("adaptation", self.adaptation, ADAPTATIONS)
+
+    def check_room(self, elements: int, times: int) -> None:
+        """Refuse draws that memory cannot hold.
+
+        Parameters
+        ----------
+        elements : int
+            Free elements of the graph.
+        times : int
+            Rows of the panel: each draw gets a log-likelihood of each.
+
+        Raises
+        ------
+        ModelError
+            With the size it would need and what there is.
+        """
+        kept = self.draws * self.chains * (_COPIES * elements + times)
+        # The sampler keeps what it draws while it is tuned as well.
+        drawn = (self.draws + self.tune) * self.chains * (elements + _RECORD)
+        what = f"{self.chains} chains of {self.draws:,} draws after {self.tune:,} of {elements} elements"
+        check_memory(what, kept + drawn, "Ask for fewer draws, or fewer chains.")
+
+
+_COUNTS: Final = {
+    "draws": (1, 10**9),
+    "tune": (0, 10**9),
+    "chains": (1, 1000),
+    "max_treedepth": (1, 20),
+    "cores": (1, 10_000),
+}
+_COPIES: Final = 5
+"""Of every element: as sampled, in the units of the graph, of the panel, beside its log prior, in passing."""
+_RECORD: Final = 30
+"""Numbers that the sampler notes of each draw besides."""

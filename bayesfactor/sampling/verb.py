@@ -54,6 +54,7 @@ def sample(
     """
     seed = int(np.random.SeedSequence(key[0], spawn_key=(key[1],)).generate_state(1, np.uint32)[0] >> 1)
     with heeded():
+        _refuse_too_large(model, options)
         _refuse_impossible(model, label)
         if options.method == "nuts":
             return _nuts(model, options, seed, label, same_graph, geometry)
@@ -94,6 +95,12 @@ def _nuts(
     if density is not None:
         posterior = _named(density, posterior[POINT].values, model)
     return record(posterior, stats, options)
+
+
+def _refuse_too_large(model: Any, options: SampleOptions) -> None:
+    """Refuse draws that memory cannot hold, before anything is drawn."""
+    elements = sum(x.size for x in model.initial_point().values())
+    options.check_room(elements, model.observed_RVs[0].shape[-1].eval())
 
 
 def _refuse_impossible(model: Any, label: str) -> None:

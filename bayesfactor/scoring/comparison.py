@@ -11,7 +11,9 @@ import xarray as xr
 from scipy import stats
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
+from bayesfactor.limits import check_count
 from bayesfactor.scoring.contract import (
     ES,
     MIN_DAYS,
@@ -151,6 +153,7 @@ def _arch_confidence_set(loss: np.ndarray, replications: int, random_seed: int) 
     return models.pvalues["Pvalue"].sort_index().to_numpy(dtype="float64")
 
 
+@verb
 def compare_mean_loss(
     backtest: xr.Dataset,
     level: float,
@@ -283,9 +286,8 @@ def _resampled_means(x: np.ndarray, block: int, replications: int, rng: np.rando
 
 def check_replications(replications: int) -> None:
     """Raise `RiskError` unless there is something to resample."""
-    if replications < 1:
-        msg = f"replications is at least 1; got {replications}. Some 1000 give p-values of two digits."
-        raise RiskError(msg)
+    remedy = "Some 1000 give p-values of two digits."
+    check_count("replications", replications, most=10**6, error=RiskError, remedy=remedy)
 
 
 def holm[V: (np.ndarray, xr.DataArray)](p: V) -> V:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
 from bayesfactor.scoring.comparison import check_replications, confidence_set, diebold_mariano
 from bayesfactor.scoring.contract import (
@@ -54,6 +55,7 @@ _BY_LEVEL: Final = (
 _BY_MODEL: Final = (LOG_SCORE, CRPS, "pit_ks_p", "pit_berkowitz", "pit_berkowitz_p")
 
 
+@verb
 def score_backtest(
     backtest: xr.Dataset,
     *,

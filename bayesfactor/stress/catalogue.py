@@ -6,6 +6,8 @@ from importlib.resources import files
 
 import pandas as pd
 
+from bayesfactor.calls import verb
+
 __all__ = ["episodes", "list_episodes"]
 
 
@@ -16,6 +18,7 @@ def episodes() -> dict[str, dict[str, object]]:
     return tomllib.loads(text)
 
 
+@verb
 def list_episodes() -> pd.DataFrame:
     """Return the episodes that `bf.Episode` knows by name.
 

@@ -1,7 +1,6 @@
 """`stress`: what a portfolio loses in scenarios, where the loss comes from, and how sure that is."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -10,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.errors import RiskError
+from bayesfactor.calls import verb
+from bayesfactor.errors import RiskError, warn
 from bayesfactor.forecast import Labels, Predictions, predict
 from bayesfactor.laws import Moments, checked_drift
 from bayesfactor.laws.blocks import Seed, root_entropy, thinned
@@ -47,6 +47,7 @@ _MONEY: Final = (
 """What `value` multiplies."""
 
 
+@verb
 def stress(
     tree: xr.DataTree,
     weights: Any,
@@ -318,4 +319,4 @@ def _warn_if_impossible(found: xr.Dataset) -> None:
             "and ES take no coin below nothing and may be smaller. Read the loss as a bound, or take a "
             "smaller move."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

@@ -10,7 +10,10 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 
+from bayesfactor.calls import verb
 from bayesfactor.errors import PanelError, RiskError, unknown_names
+from bayesfactor.forecast import MOST_PERIODS
+from bayesfactor.limits import check_count
 from bayesfactor.periods import first_moment, last_moment
 from bayesfactor.stress.catalogue import episodes
 from bayesfactor.tables import Door, by_name
@@ -29,6 +32,7 @@ __all__ = [
 _VOLUMES: Final = ("volume", "volumes", "quotevolume", "tradedvalue", "value", "adv")
 
 
+@verb
 @dataclass(frozen=True)
 class Episode:
     """What happened then, once more, to what is held now.
@@ -106,6 +110,7 @@ class Episode:
         return self.name or f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
+@verb
 @dataclass(frozen=True)
 class FactorShock:
     """Some factors move by so much in the first period.
@@ -151,6 +156,7 @@ class FactorShock:
         return moves + (", others frozen" if self.others == "frozen" else "")
 
 
+@verb
 @dataclass(frozen=True)
 class RegimeShift:
     """Another market: correlations of factors closer to one, larger volatilities, fatter tails.
@@ -203,6 +209,7 @@ class RegimeShift:
         return ", ".join(words) or "as it is"
 
 
+@verb
 @dataclass(frozen=True)
 class ReverseStress:
     """The most plausible joint move, of factors and of what coins do of their own, that loses so much.
@@ -240,6 +247,7 @@ class ReverseStress:
         return f"what loses {round(100.0 * self.loss, 6):g} %"
 
 
+@verb
 @dataclass(frozen=True)
 class Liquidation:
     """Everything is sold, no faster than a share of what is traded, and what is left stays at risk.
@@ -328,6 +336,4 @@ def _finite(number: Any, what: str) -> float:
 
 
 def _horizon(horizon: object, what: str = "horizon") -> None:
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
-        msg = f"{what} is a whole number of periods, at least 1; got {horizon!r}."
-        raise RiskError(msg)
+    check_count(f"{what}, in periods,", horizon, most=MOST_PERIODS, error=RiskError)

@@ -1,6 +1,5 @@
 """Anything tabular becomes a frame with clean names, and the code that makes it: messages quote that code."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from bayesfactor.errors import warn
 from bayesfactor.tables.names import Door, clean, clean_names, few, plain
 from bayesfactor.tables.text import Sheet, check_exists, read_sheet
 
@@ -124,10 +124,9 @@ def without_counters(frame: pd.DataFrame, door: Door, *, text: bool) -> pd.DataF
     for j, name in enumerate(frame.columns):
         known = plain(name) in _COUNTERS or plain(name).startswith("unnamed")
         if known and frame.shape[1] > 1 and _counts(frame.iloc[:, j], text=text, least=_LEAST if j else 1):
-            warnings.warn(
+            warn(
                 f"{door.what}: the column {clean(name)!r} counts the rows, as a saved index "
                 "does, and is left out.",
-                stacklevel=2,
             )
             continue
         kept.append(j)

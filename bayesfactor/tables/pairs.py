@@ -1,6 +1,5 @@
 """One number or one word for each asset: weights, budgets, volumes, groups, in whatever form they come."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesfactor.errors import warn
 from bayesfactor.schema import ASSET
 from bayesfactor.tables.given import Given, given
 from bayesfactor.tables.names import Door, clean, clean_names, few, plain
@@ -188,9 +188,8 @@ def warn_of_gross(weights: np.ndarray, what: str) -> None:
     if gross > LARGEST_GROSS:
         hundred = min(abs(net - 100.0), abs(gross - 100.0)) < 1.0
         unit = "per cent, divide by 100" if hundred else "money, divide by the portfolio's value"
-        warnings.warn(
+        warn(
             f"{what} are fractions of the portfolio's value (0.125 is 12.5 %); their gross is "
             f"{gross:,.6g} times it. "
             f"If they are {unit}.",
-            stacklevel=3,
         )

@@ -4,13 +4,12 @@ import csv
 import gzip
 import io
 import re
-import warnings
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from bayesfactor.errors import MissingFileError
+from bayesfactor.errors import MissingFileError, warn
 from bayesfactor.keep import unescaped_text
 from bayesfactor.tables.names import Door, few
 from bayesfactor.tables.numbers import check_decimal
@@ -175,11 +174,10 @@ def _as_latin(data: bytes, path: Path, door: Door) -> str:
     except UnicodeDecodeError as error:
         msg = f"{door.what}: {path.name!r} cannot be read: {error}. Save it as UTF-8."
         raise door.error(msg) from error
-    warnings.warn(
+    warn(
         f"{door.what}: {path.name!r} is not UTF-8 and is read as Latin-1 (cp1252). Look at its names, or "
         "save it as "
         "UTF-8.",
-        stacklevel=2,
     )
     return text
 
