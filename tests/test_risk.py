@@ -349,11 +349,47 @@ def test_thinning_keeps_every_chain():
 
 def test_a_volatility_that_rests_on_barely_finite_variances_is_said_so():
     tree = make_tree(draws=100)
+    w = weights_of(tree)
+    plain = bf.decompose_risk(tree, w, paths=100, random_seed=1)
     first = tree[s.POSTERIOR][s.NU][..., 0]
-    first[:] = 2.01
-    with pytest.warns(UserWarning, match="whose variance barely exists"):
-        risk = bf.decompose_risk(tree, weights_of(tree), paths=10, random_seed=1)
+    first[:] = 2.001
+    with pytest.warns(UserWarning, match=r"whose variance barely exists \(COIN01\). Read volatility_central"):
+        risk = bf.decompose_risk(tree, w, paths=100, random_seed=1)
     assert risk.attrs["volatility_share_of_barely_finite_variances"] > 0.25
+    # The volatility is another one, the middle of the law is not.
+    assert float(risk["volatility"]) > 3.0 * float(plain["volatility"])
+    assert float(risk["volatility_central"]) < 1.2 * float(plain["volatility_central"])
+
+
+def test_factors_whose_variance_barely_exists_are_said_too():
+    tree = make_tree(draws=100)
+    tree[s.POSTERIOR][s.FACTOR_NU][:] = 2.02
+    with pytest.warns(UserWarning, match=r"whose variance barely exists \(market and size\)"):
+        risk = bf.decompose_risk(tree, weights_of(tree), paths=10, random_seed=1)
+    assert risk.attrs["volatility_share_of_barely_finite_variances"] > 0.8
+    mixing = tree[s.POSTERIOR][s.FACTOR_NU].values
+    mixing[:] = 6.0
+    mixing[0, :3] = 2.0001
+    with pytest.warns(UserWarning, match="comes from 1% of the posterior draws"):
+        risk = bf.decompose_risk(tree, weights_of(tree), paths=10, random_seed=1)
+    assert risk.attrs["volatility_share_of_largest_draws"] > 0.8
+
+
+def test_the_volatility_of_the_middle_of_the_law_is_that_of_its_closed_form(normal_tree):
+    """A mixture of normals: variance between its quantiles, by integrals."""
+    w = weights_of(normal_tree)
+    risk = bf.decompose_risk(normal_tree, w, value=1e6, paths=1000, random_seed=3)
+    _, covariance = by_hand(with_means(normal_tree, "zero"), w)
+    sd = np.sqrt(covariance.sum(axis=(1, 2)))
+    end = optimize.brentq(lambda x: stats.norm.cdf(-x / sd).mean() - 0.005, 0.0, 10.0 * sd.max())
+    z = end / sd
+    inside = 2.0 * stats.norm.cdf(z) - 1.0 - 2.0 * z * stats.norm.pdf(z)
+    exact = 1e6 * np.sqrt((sd**2 * inside).mean() / 0.99)
+    got, error = float(risk["volatility_central"]), float(risk["volatility_central_mcse"])
+    assert abs(got - exact) < 5.0 * error
+    assert error < 0.005 * exact
+    assert risk["volatility_central"].attrs["probability"] == 0.99
+    np.testing.assert_allclose(got / float(risk["volatility"]), 0.96, atol=0.01)
 
 
 def test_equal_weights_have_a_name():

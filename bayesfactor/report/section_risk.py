@@ -15,6 +15,7 @@ from bayesfactor.report.content import GIVEN, INTERVAL, Block, Drawing, Facts, S
 from bayesfactor.report.figures_risk import distribution_picture, simulated_losses
 from bayesfactor.report.tables_contributions import contribution_tables, heat_table, key_figures
 from bayesfactor.report.tables_exposure import exposure_tables, exposure_words
+from bayesfactor.risk.fragile import FEW_DRAWS, MUCH
 from bayesfactor.risk.held import held_of
 
 __all__ = [
@@ -174,9 +175,19 @@ def _caution(risk: xr.Dataset) -> str:
 
 def _volatility_caution(risk: xr.Dataset) -> str:
     share = float(risk.attrs.get("volatility_share_of_barely_finite_variances", 0.0))
-    if share <= 0.25:
+    rests = float(risk.attrs.get("volatility_share_of_largest_draws", 0.0))
+    why = []
+    if share > MUCH:
+        part = w.percent(share, 0)
+        why.append(
+            f"{part} of the variance comes from laws with such fat tails that a variance barely exists"
+        )
+    if rests > MUCH:
+        part, few = w.percent(rests, 0), w.plain_percent(FEW_DRAWS)
+        why.append(f"{part} of the variance comes from {few} of the posterior draws")
+    if not why:
         return ""
     return (
-        f" Caution: {w.percent(share, 0)} of the variance comes from coins or factors with such fat "
-        "tails that a variance barely exists. Read value at risk and expected shortfall instead."
+        f" Caution: {', and '.join(why)}. Read the volatility of the middle of the law, value at risk and "
+        "expected shortfall instead of volatility."
     )

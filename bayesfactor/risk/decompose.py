@@ -20,6 +20,7 @@ from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.conditional import ConditionalTails
 from bayesfactor.risk.curved import position_tails
 from bayesfactor.risk.exact import Book
+from bayesfactor.risk.fragile import BARELY_FINITE, CENTRAL, FEW_DRAWS, MUCH, Fragile, few_draws, fragile
 from bayesfactor.risk.given import linear_tails
 from bayesfactor.risk.labelled import common_attrs, components, shaped, thinned_draws
 from bayesfactor.risk.nonlinear import PositionBook, position_book
@@ -29,8 +30,6 @@ from bayesfactor.tables import warn_of_gross
 
 __all__ = ["decompose_risk"]
 
-_BARELY_FINITE = 2.2
-"""Below this nu the variance is more than eleven times the squared scale."""
 _MUCH = 0.25
 """Of ES that is curvature: volatility then says little."""
 
@@ -102,7 +101,9 @@ def decompose_risk(
         Predictive numbers (all draws and paths pooled; parameter uncertainty is inside):
         `volatility ()`, `var (level)`, `es (level)`, `volatility_contribution (asset, component)`,
         `var_contribution` and `es_contribution (level, asset, component)`, `var_mcse` and
-        `es_mcse (level)`. Volatility comes from exact moments. Posteriors of the number given
+        `es_mcse (level)`. Volatility comes from exact moments. `volatility_central ()` is that of the
+        loss between its quantiles at 0.5 and 99.5 % (of a normal law 0.96 of the volatility), with its error
+        `volatility_central_mcse`; read it where nu is near 2. Posteriors of the number given
         the parameters, on at least 400 draws: `volatility_posterior (chain, draw)`,
         `var_posterior` and `es_posterior (level, chain, draw)`, their `*_contribution_posterior`,
         and `var_posterior_mcse`, `es_posterior_mcse (level)`, the numerical error of those.
@@ -183,6 +184,7 @@ def decompose_risk(
         out = out.assign(_tail_posteriors(labels, given))
     out = out * value + 0.0  # a drift of nothing loses 0 and not -0
     out = out.assign_coords(weight=(s.ASSET, w))
+    out["volatility_central"].attrs["probability"] = CENTRAL
     out.attrs = _attrs(tree, found, pooled, book, value)
     out.attrs["tail_posteriors"] = "none with compounding" if compounding else verdict or "exact"
     if verdict:
@@ -195,7 +197,7 @@ def decompose_risk(
         )
         _warn_if_curved(out)
     _warn_if_rough(out)
-    _warn_if_barely_finite(out, book, volatility, labels.canonical)
+    _warn_if_fragile(out, book, volatility, labels)
     return out
 
 
@@ -253,6 +255,8 @@ def _dataset(
             "es_contribution": ((s.LEVEL, *cells), labels.to_panel_order(pooled.es_contribution, 1)),
             "var_mcse": (s.LEVEL, pooled.var_mcse),
             "es_mcse": (s.LEVEL, pooled.es_mcse),
+            "volatility_central": ((), pooled.central),
+            "volatility_central_mcse": ((), pooled.central_mcse),
         },
         coords={s.LEVEL: levels, **components(labels, volatility_parts.shape[1])},
     )
@@ -308,33 +312,40 @@ def _warn_if_curved(risk: xr.Dataset) -> None:
         warn(msg)
 
 
-def _warn_if_barely_finite(risk: xr.Dataset, book: Book, volatility: float, assets: np.ndarray) -> None:
-    """Say so when much of the volatility comes from coins or factors whose variance barely exists."""
-    m = book.moments
-    factors = risk[s.COMPONENT].values.astype(str)
-    blocks = [" and ".join(factors[np.flatnonzero(m.block == b)]) for b in range(m.factor_nu.shape[2])]
-    specific = (book.bets**2 * m.specific_variance.sum(axis=1)).mean(axis=0)
-    common = m.along(book.exposures)[1].sum(axis=1).mean(axis=0)
-    total, told = 0.0, []
-    for what, variance, nu, names in (
-        ("factors", common, m.factor_nu, np.array(blocks)),
-        ("specific returns", specific, m.specific_nu, assets),
-    ):
-        part = np.where(np.median(nu[:, 0], axis=0) < _BARELY_FINITE, variance, 0.0)
-        total += float(part.sum())
-        order = np.argsort(-part, kind="stable")[: int((part > 0.0).sum())]
-        if len(order):
-            more = f" and {len(order) - 5} more" if len(order) > 5 else ""
-            told.append(f"{what} ({', '.join(names[order[:5]])}{more})")
-    share = total / volatility**2 if volatility > 0.0 else 0.0
-    risk.attrs["volatility_share_of_barely_finite_variances"] = share
-    if share > 0.25:
+def _warn_if_fragile(risk: xr.Dataset, book: Book, volatility: float, labels: Labels) -> None:
+    """Say so when volatility comes from variances that barely exist, or from few draws."""
+    found = fragile(book, volatility)
+    rests = few_draws(risk["volatility_posterior"].values ** 2)
+    risk.attrs["volatility_share_of_barely_finite_variances"] = found.share
+    risk.attrs["volatility_share_of_largest_draws"] = rests
+    why = []
+    if found.share > MUCH:
+        whose = _named(found, book, labels)
+        why.append(
+            f"{found.share:.0%} of its square comes from laws with nu below {BARELY_FINITE}, whose variance "
+            f"barely exists ({whose})"
+        )
+    if rests > MUCH:
+        why.append(f"{rests:.0%} of its square comes from {FEW_DRAWS:.0%} of the posterior draws")
+    if why:
+        whole, central = (float(risk[x] / risk.attrs["value"]) for x in ("volatility", "volatility_central"))
         msg = (
-            f"{share:.0%} of the variance of this portfolio comes from {' and '.join(told)} with nu below "
-            f"{_BARELY_FINITE}, whose variance barely exists. Read VaR and ES instead of volatility, or give "
-            "`nu`, or `factor_nu`, a prior further from 2."
+            f"volatility is {whole:.2%} and says little: {', and '.join(why)}. Read volatility_central "
+            f"({central:.2%}, of the central {CENTRAL:.0%} of the law), VaR and ES instead, or give `nu`, or "
+            "`factor_nu`, a prior further from 2."
         )
         warn(msg)
+
+
+def _named(found: Fragile, book: Book, labels: Labels) -> str:
+    """Return the factors and coins behind variances that barely exist, the largest first."""
+    m = book.moments
+    blocks = [" and ".join(labels.factors[m.block == b].astype(str)) for b in range(len(found.factors))]
+    names = np.array([*blocks, *labels.canonical.astype(str)], dtype=object)
+    share = np.concatenate([found.factors, found.assets])
+    order = np.argsort(-share)[: int((share > 0.0).sum())]
+    more = f" and {len(order) - 5} more" if len(order) > 5 else ""
+    return ", ".join(names[order[:5]]) + more
 
 
 def _warn_if_rough(risk: xr.Dataset) -> None:

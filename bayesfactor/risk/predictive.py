@@ -17,6 +17,7 @@ from bayesfactor.forecast import Labels, Predictions
 from bayesfactor.laws import Scenarios
 from bayesfactor.limits import check_memory
 from bayesfactor.risk.exact import Book
+from bayesfactor.risk.fragile import central_volatility
 from bayesfactor.shortfall import tail_of
 
 __all__ = [
@@ -52,6 +53,8 @@ class PredictiveTails:
         What one more unit of weight adds.
     var_influence, es_influence : ndarray (level, draw)
         Influence of each draw, whose Monte-Carlo error is that of the number.
+    central, central_mcse : float
+        Volatility of the middle of the law, see `central_volatility`.
     scenarios : int
     floored_share : float
         Share of simulated asset returns that were floored at -1.
@@ -67,6 +70,8 @@ class PredictiveTails:
     es_marginal: np.ndarray
     var_influence: np.ndarray
     es_influence: np.ndarray
+    central: float
+    central_mcse: float
     scenarios: int
     floored_share: float
 
@@ -107,6 +112,7 @@ def predictive_tails_of(
         extra, extra_floored = _losses(found, books, range(count, new))
         losses, floored, count = np.concatenate([losses, extra], axis=1), floored + extra_floored, new
     parts = _contributions(found, books, losses, tails)
+    central = [central_volatility(x) for x in losses]
     share = floored / (losses[0].size * m.horizon * m.alpha.shape[1])
     return [
         PredictiveTails(
@@ -120,6 +126,8 @@ def predictive_tails_of(
             es_marginal=parts[b][3],
             var_influence=influence[b][:, 0],
             es_influence=influence[b][:, 1],
+            central=central[b][0],
+            central_mcse=mcse_of(central[b][1], found.labels),
             scenarios=losses[b].size,
             floored_share=share,
         )
