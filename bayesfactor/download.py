@@ -1,10 +1,15 @@
 """`download_prices`: closes and traded value from an exchange through ccxt, page by page, resumable.
 
 Each symbol has a CSV in the folder; every page makes it longer, written whole. A run that breaks off loses
-one page at most, and the next begins where the file ends.
+one page at most, and the next begins where the file ends. A file's first line says from which day on it was
+asked for, and has a digest of the others.
 """
 
+import hashlib
+import io
+import re
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +19,11 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
+from bayesfactor.bars import check_jumps, check_since, holes, read_page
 from bayesfactor.calls import verb
-from bayesfactor.errors import DownloadError, MissingFileError, PanelError
-from bayesfactor.keep import written_whole
+from bayesfactor.errors import DownloadError, PanelError
+from bayesfactor.keep import check_folder, written_whole
+from bayesfactor.limits import check_count
 from bayesfactor.periods import first_moment, last_moment
 
 __all__ = ["download_prices"]
@@ -24,6 +31,10 @@ __all__ = ["download_prices"]
 _COLUMNS: Final = ["date", "close", "volume"]
 _PAGE: Final = 500
 _LONGEST_PAUSE: Final = 60.0
+_ORIGIN: Final = re.compile(r"# from (\S+)(?: sha256 ([0-9a-f]{64}))?\s*")
+_MOST_HOLES: Final = 20
+"""Gaps of one page that are asked for again."""
+_UNREADABLE: Final = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError)
 
 
 @verb
@@ -62,27 +73,37 @@ def download_prices(
     -------
     Dataset
         `prices` and `volume` (time, asset); a stamp is the opening of its bar, so a daily price is that of
-        the end of its day. NaN where there was no bar.
+        the end of its day. NaN where there was no bar, or one without a price (none, or 0).
 
     Raises
     ------
     DownloadError
         If ccxt is not there, exchange or symbol are unknown, the exchange refuses, or retries are used up;
-        what was loaded is kept.
-    MissingFileError
-        If the folder does not exist.
+        what was loaded is kept. If it answers with short rows, with what is no price (negative, infinite,
+        ten thousand times the bar before), with two prices for one bar, or ignores from when on bars are
+        asked for. If a file in the folder is damaged or not of an earlier download.
+    MissingFileError, StorageError
+        If the folder does not exist, or cannot be written.
+
+    Warns
+    -----
+    UserWarning
+        If bars are missing between others, after they were asked for again.
 
     Notes
     -----
     Needs the extra `bayesfactor[data]`. Check the exchange's terms of use before you use its data.
     """
     ccxt = _ccxt()
+    retries = check_count("retries", retries, least=0, error=DownloadError)
     folder = Path(folder)
-    if not folder.is_dir():
-        msg = f"the folder {str(folder)!r} does not exist; make it first."
-        raise MissingFileError(msg)
-    names = [symbols] if isinstance(symbols, str) else list(symbols)
+    check_folder(folder)
+    names = [symbols] if isinstance(symbols, str) else [str(n) for n in symbols]
     assets = [n.split("/")[0] for n in names]
+    odd = [a for a in assets if not a or a.startswith(".") or re.search(r'[\\:*?"<>|\x00-\x1f]', a)]
+    if odd:
+        msg = f"an asset names its file, and {', '.join(map(repr, odd))} cannot. Such as BTC/USDT."
+        raise DownloadError(msg)
     if not names or len(set(assets)) != len(assets):
         msg = f"symbols are distinct assets, such as BTC/USDT and ETH/USDT; got {', '.join(names) or 'none'}."
         raise DownloadError(msg)
@@ -90,12 +111,14 @@ def download_prices(
     call = _Patient(source, ccxt, retries)
     call(source.load_markets)
     unknown = [n for n in names if n not in source.markets]
-    if unknown or timeframe not in source.timeframes:
+    if unknown or not isinstance(timeframe, str) or timeframe not in source.timeframes:
         what = f"symbol {', '.join(unknown)}" if unknown else f"timeframe {timeframe!r}"
         msg = f"{source.id} does not know the {what}. Symbols are written BTC/USDT; see its markets."
         raise DownloadError(msg)
     step = pd.Timedelta(seconds=source.parse_timeframe(timeframe))
     first, last = _span(start, end, step)
+    for asset in assets:
+        _kept(folder / f"{asset}.csv")  # all of them are ours, before anything is loaded
     tables = {}
     for name, asset in zip(names, assets, strict=True):
         path = folder / f"{asset}.csv"
@@ -116,6 +139,9 @@ def _ccxt() -> Any:
 
 def _opened(exchange: Any, ccxt: Any) -> Any:
     if not isinstance(exchange, str):
+        if not callable(getattr(exchange, "fetch_ohlcv", None)):
+            msg = f"exchange is a name or an exchange of ccxt; got {type(exchange).__name__}. As 'binance'."
+            raise DownloadError(msg)
         return exchange
     if exchange not in ccxt.exchanges:
         msg = f"ccxt knows no exchange {exchange!r}; ccxt.exchanges lists {len(ccxt.exchanges)} of them."
@@ -143,6 +169,12 @@ class _Patient:
                 time.sleep(min(_LONGEST_PAUSE, 2.0**attempt))
             except self.ccxt.BaseError as error:
                 msg = f"{self.source.id} refused: {type(error).__name__}: {error}."
+                raise DownloadError(msg) from error
+            except _UNREADABLE as error:
+                msg = (
+                    f"{self.source.id} answered what ccxt cannot read: {type(error).__name__}: {error}. Try "
+                    "later, or ask another exchange."
+                )
                 raise DownloadError(msg) from error
         raise AssertionError
 
@@ -182,21 +214,46 @@ def _one(
         table = _empty(first)
     # A file has no hole: it goes on where it ends, even if that is before what is asked for.
     at = table.index[-1] + step if len(table) else first
+    full, before = False, table
     while at <= last:
-        since = int(at.value // 1_000_000)
-        page = call(source.fetch_ohlcv, symbol, timeframe, since=since, limit=_PAGE)
-        new = _table(page)
+        new = _page(source, call, symbol, timeframe, at)
+        check_since(new, at, step, symbol)
+        was_full, full = full, len(new) >= _PAGE
         new = new[(new.index >= at) & (new.index <= last)]
         if new.empty:
+            if was_full:
+                # A server that always answers the same: ccxt drops bars from before what was asked for.
+                _keep(before, path)
+                msg = (
+                    f"{symbol}: a full page of bars ends at {table.index[-1]}, and none follows: the "
+                    "exchange ignores `since`, or the coin is gone. Give an end, or ask another exchange."
+                )
+                raise DownloadError(msg)
             # Nothing here: a coin not listed yet has bars later, one that is gone has none any more.
             at += _PAGE * step
             continue
-        origin = table.attrs["from"]
+        for gap in holes(new, step)[:_MOST_HOLES]:
+            again = _page(source, call, symbol, timeframe, gap)
+            check_since(again, gap, step, symbol)
+            again = again[(again.index >= gap) & (again.index <= last) & ~again.index.isin(new.index)]
+            new = pd.concat([new, again]).sort_index()
+        before = table
         table = pd.concat([table, new]) if len(table) else new
-        table.attrs["from"] = origin
+        table.attrs["from"] = before.attrs["from"]
+        check_jumps(table, symbol)
         _keep(table, path)
         at = table.index[-1] + step
-    return table[(table.index >= first) & (table.index <= last)]
+    table = table[(table.index >= first) & (table.index <= last)]
+    if gaps := holes(table, step):
+        msg = f"{symbol}: bars are missing in {len(gaps)} places, first from {gaps[0]} on; they stay missing."
+        warnings.warn(msg, stacklevel=3)
+    return table
+
+
+def _page(source: Any, call: _Patient, symbol: str, timeframe: str, at: pd.Timestamp) -> pd.DataFrame:
+    """Return the bars of a page from `at` on."""
+    since = int(at.value // 1_000_000)
+    return read_page(call(source.fetch_ohlcv, symbol, timeframe, since=since, limit=_PAGE), symbol)
 
 
 def _empty(first: pd.Timestamp) -> pd.DataFrame:
@@ -205,35 +262,39 @@ def _empty(first: pd.Timestamp) -> pd.DataFrame:
     return table
 
 
-def _table(page: list[list[float]]) -> pd.DataFrame:
-    """Return bars as a table; traded value is in the quote currency, at the close."""
-    values = np.array(page, dtype="float64").reshape(-1, 6)
-    stamps = pd.DatetimeIndex(values[:, 0].astype("int64").astype("datetime64[ms]")).as_unit("ns")
-    table = pd.DataFrame({"close": values[:, 4], "volume": values[:, 4] * values[:, 5]}, index=stamps)
-    return table[~table.index.duplicated()].sort_index()
-
-
 def _kept(path: Path) -> pd.DataFrame:
-    """Return what a file holds; its first line says from which day on it was asked for."""
+    """Return what a file of an earlier download holds."""
     if not path.exists():
         return _empty(pd.Timestamp.max)
     try:
-        with path.open(encoding="utf-8") as lines:
-            origin = pd.Timestamp(lines.readline().removeprefix("# from ").strip())
-        table = pd.read_csv(path, comment="#", index_col="date", parse_dates=True)
+        head, _, text = path.read_bytes().decode().partition("\n")
+        origin = _ORIGIN.fullmatch(head)
+        if origin is None:
+            msg = "its first line does not say from when on it was asked for"
+            raise ValueError(msg)  # noqa: TRY301 - one sentence for all that can be wrong with a file
+        if origin[2] is not None and origin[2] != hashlib.sha256(text.encode()).hexdigest():
+            msg = "it does not hold what was written, by its digest"
+            raise ValueError(msg)  # noqa: TRY301
+        table = pd.read_csv(io.StringIO(text), index_col="date", parse_dates=True)
         table.index = pd.DatetimeIndex(table.index).as_unit("ns").rename(None)
         table = table[_COLUMNS[1:]].astype("float64")
+        if not (
+            table.index.is_monotonic_increasing and table.index.is_unique and (table["close"] > 0.0).all()
+        ):
+            msg = "its stamps do not increase, or a price is not positive"
+            raise ValueError(msg)  # noqa: TRY301
+        table.attrs["from"] = pd.Timestamp(origin[1])
     except (ValueError, KeyError, OSError) as error:
         msg = f"{path.name!r} is no file of an earlier download: {error}. Move it away and call again."
         raise DownloadError(msg) from error
-    table.attrs["from"] = origin
     return table
 
 
 def _keep(table: pd.DataFrame, path: Path) -> None:
+    text = table.rename_axis("date").to_csv(float_format="%.12g")
+    head = f"# from {table.attrs['from'].isoformat()} sha256 {hashlib.sha256(text.encode()).hexdigest()}"
     with written_whole(path) as temporary:
-        text = table.rename_axis("date").to_csv(float_format="%.12g")
-        temporary.write_text(f"# from {table.attrs['from'].isoformat()}\n{text}", encoding="utf-8")
+        temporary.write_bytes(f"{head}\n{text}".encode())
 
 
 def _joined(tables: dict[str, pd.DataFrame]) -> xr.Dataset:

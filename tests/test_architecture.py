@@ -59,7 +59,7 @@ ROOMS = {
     "scoring": Room("scoring", "ground"),
     "select": Room("select", "laws ground"),
     "update": Room("update", "laws panel ground"),
-    "download": Room("download", "keep ground"),
+    "download": Room("bars download", "keep ground"),
     "info": Room("info", "diagnose risk laws ground"),
     "plots": Room("plots", "scoring stress risk diagnose laws ground"),
     "report": Room(

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, and how it fails."""
 
+import re
 import subprocess
 import sys
 
@@ -391,3 +392,57 @@ def test_a_forecast_is_printed_and_saved_by_asset(fits, tmp_path):
         mine = total.sel(asset=asset).values.ravel()
         row = [mine.mean(), mine.std(), *np.quantile(mine, [0.01, 0.05, 0.5, 0.95, 0.99])]
         np.testing.assert_allclose(table.loc[asset].to_numpy(), row, rtol=1e-9)
+
+
+OUTPUTS = [
+    ("fit", "--out", ".nc"),
+    ("fit", "--out", ".zarr"),
+    ("risk", "--out", ".nc"),
+    ("risk", "--csv", ".csv"),
+    ("stress", "--out", ".zarr"),
+    ("stress", "--csv", ".csv"),
+    ("trades", "--out", ".nc"),
+    ("sensitivity", "--out", ".csv"),
+    ("allocate", "--out", ".csv"),
+    ("compare", "--csv", ".csv"),
+    ("factors", "--out", ".parquet"),
+    ("factors", "--out", ".csv"),
+    ("report", "--out", ".html"),
+    ("report", "--out", ".md"),
+    ("backtest", "--out", ".nc"),
+    ("backtest", "--report", ".html"),
+    ("backtest", "--store", ".zarr"),
+    ("forecast", "--out", ".nc"),
+    ("update", "--out", ".nc"),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "suffix"), OUTPUTS)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
+    command, option, suffix, tmp_path
+):
+    # What is read first is not there: were it looked at before the output, the message would be another.
+    mine = tmp_path / f"mine{suffix.upper()}"
+    mine.mkdir()
+    (mine / "work.txt").write_text("of years")
+    more = {"trades": ["--trades", "t.csv"], "sensitivity": ["--weights", "equal"], "report": []}.get(
+        command, []
+    )
+    more += ["none.csv"] if command == "update" else []
+    more += ["--out", tmp_path / "other.html"] if command == "report" and option != "--out" else []
+    more += ["--out", tmp_path / "fit.nc"] if command == "fit" and option != "--out" else []
+    done = call(command, "none.nc", *more, option, mine, status=2)
+    assert re.search("is a folder|holds something else", done.stderr), done.stderr
+    assert (mine / "work.txt").read_text() == "of years"
+    missing = call(command, "none.nc", *more, option, tmp_path / "no" / f"x{suffix}", status=2)
+    assert "make it first" in missing.stderr
+    unknown = call(command, "none.nc", *more, option, tmp_path / "x.pickle", status=2)
+    assert "the output ends in" in unknown.stderr
+
+
+def test_a_suffix_in_capitals_is_taken_before_the_work_and_after_it(fits, tmp_path):
+    call("risk", fits / "t.nc", "--seed", 1, "--out", tmp_path / "RISK.NC", "--csv", tmp_path / "RISK.CSV")
+    assert "es" in bf.load(tmp_path / "RISK.NC")
+    call("risk", fits / "t.nc", "--seed", 1, "--out", tmp_path / "RISK.NC", "--csv", tmp_path / "RISK.CSV")
+    refused = call("risk", tmp_path / "RISK.NC", status=2)
+    assert "where a fit is asked for" in refused.stderr

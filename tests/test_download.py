@@ -171,3 +171,143 @@ def test_folders_and_files_are_checked(exchange, tmp_path):
     with pytest.raises(bf.DownloadError, match="no file of an earlier download"):
         bf.download_prices(exchange, ["BTC/USDT"], tmp_path, **SPAN)
     assert (tmp_path / "BTC.csv").read_text() == "something else\n"
+
+
+# --- what an exchange may answer --------------------------------------------------------------------
+
+FEW = {"start": "2020-01-01", "end": "2020-01-10", "progressbar": False}
+DAY = 86_400_000
+FIRST = int(pd.Timestamp("2020-01-01").value // 1_000_000)
+
+
+class Source:
+    """An exchange of ccxt in memory: `answer` turns honest rows from `since` on into a page."""
+
+    id, markets, timeframes = "memory", {"BTC/USDT": {}}, {"1d": "1d"}
+
+    def __init__(self, answer, days=10):
+        self.answer, self.calls = answer, []
+        self.rows = [[FIRST + d * DAY, 1.0, 1.0, 1.0, 100.0 + d, 2.0] for d in range(days)]
+
+    def load_markets(self):
+        pass
+
+    def parse_timeframe(self, _):
+        return 86_400
+
+    def fetch_ohlcv(self, *_, since, limit):
+        self.calls.append(since)
+        page = [list(r) for r in self.rows if r[0] >= since][:limit]
+        return self.answer(page)
+
+
+def with_cell(row, column, value):
+    def answer(page):
+        if len(page) > row:
+            page[row][column] = value
+        return page
+
+    return answer
+
+
+REFUSED = {
+    "a negative price": (with_cell(3, 4, -5.0), "the price -5.0 at 2020-01-04"),
+    "an infinite price": (with_cell(3, 4, float("inf")), "the price inf"),
+    "a price of 1e308": (with_cell(3, 4, 1e308), r"the price 1e\+308"),
+    "a price of a misprint": (with_cell(3, 4, 1.03e7), "not prices of one coin"),
+    "a price in words": (with_cell(3, 4, "dear"), "'dear', no number"),
+    "a negative volume": (with_cell(3, 5, -1.0), r"the volume -1\.0"),
+    "an infinite volume": (with_cell(3, 5, float("inf")), "the volume inf"),
+    "no stamp": (with_cell(3, 0, None), "the stamp None"),
+    "a stamp in seconds": (with_cell(3, 0, FIRST / 1000), "no milliseconds since 1970"),
+    "a short row": (lambda page: [*page[:3], page[3][:4], *page[4:]], "a bar has 6 numbers .* row 3"),
+    "a row of nothing": (lambda page: [*page[:3], None, *page[4:]], "a bar has 6 numbers"),
+    "no page": (lambda _: None, "a page is a list of bars"),
+    "a page of words": (lambda _: "busy", "a page is a list of bars"),
+    "two prices for a bar": (
+        lambda page: [*page, [*page[2][:4], 7.0, 2.0]],
+        "2020-01-03 00:00:00 has 102, 7",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_no_price_is_refused_and_nothing_is_kept(what, tmp_path):
+    answer, words = REFUSED[what]
+    with pytest.raises(bf.DownloadError, match=words):
+        bf.download_prices(Source(answer), ["BTC/USDT"], tmp_path, **FEW)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("none", [None, float("nan"), 0.0])
+def test_a_bar_without_a_price_is_missing_and_said(none, tmp_path):
+    def answer(page):
+        return [[*r[:4], none if r[0] == FIRST + 3 * DAY else r[4], r[5]] for r in page]
+
+    with pytest.warns(UserWarning, match="missing in 1 places, first from 2020-01-04"):
+        found = bf.download_prices(Source(answer), ["BTC/USDT"], tmp_path, **FEW)
+    assert found["prices"].values[:, 0].tolist() == [100, 101, 102, 104, 105, 106, 107, 108, 109]
+    assert pd.Timestamp("2020-01-04") not in found.indexes["time"]
+
+
+def test_order_and_copies_of_rows_change_nothing(tmp_path):
+    found = bf.download_prices(Source(lambda p: [*p[::-1], *p[:4]]), ["BTC/USDT"], tmp_path, **FEW)
+    assert found["prices"].values[:, 0].tolist() == [100.0 + d for d in range(10)]
+
+
+def test_a_hole_inside_a_page_is_asked_for_again(tmp_path):
+    source = Source(lambda page: page[:4] + page[6:] if len(page) == 10 else page)
+    found = bf.download_prices(source, ["BTC/USDT"], tmp_path, **FEW)
+    assert found["prices"].values[:, 0].tolist() == [100.0 + d for d in range(10)]
+    assert source.calls == [FIRST, FIRST + 4 * DAY]
+
+
+def test_a_server_that_ignores_since_is_told(tmp_path):
+    span = FEW | {"end": "2022-12-31"}
+    same = Source(None, days=500)
+    same.answer = lambda _: [list(r) for r in same.rows]  # raw: earlier bars than asked for
+    with pytest.raises(bf.DownloadError, match="ignores `since`"):
+        bf.download_prices(same, ["BTC/USDT"], tmp_path, **span)
+    (tmp_path / "BTC.csv").unlink()
+    cut = Source(lambda page: page, days=500)  # as ccxt gives it: earlier bars left out
+    for _ in range(2):  # what is kept of it does not hide it from the second call
+        with pytest.raises(bf.DownloadError, match="ignores `since`"):
+            bf.download_prices(cut, ["BTC/USDT"], tmp_path, **span)
+
+
+def test_what_ccxt_cannot_read_is_an_error_of_ours(tmp_path):
+    def broken(_):
+        raise KeyError("closeTime")
+
+    with pytest.raises(bf.DownloadError, match="memory answered what ccxt cannot read: KeyError"):
+        bf.download_prices(Source(broken), ["BTC/USDT"], tmp_path, **FEW)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"retries": -1}, "retries is a whole number"),
+        ({"retries": 2.5}, "retries is a whole number"),
+        ({"retries": True}, "retries is a whole number"),
+        ({"start": None}, "dates such as"),
+        ({"start": 20200101}, "dates such as"),
+        ({"start": float("nan")}, "dates such as"),
+        ({"start": "2020-13-01"}, "dates such as"),
+        ({"symbols": [".BTC/USDT"]}, "an asset names its file"),
+        ({"symbols": [5]}, "does not know the symbol 5"),
+        ({"exchange": 5}, "exchange is a name"),
+        ({"timeframe": ["1d"]}, "timeframe"),
+    ],
+)
+def test_bad_arguments_are_named(change, words, tmp_path):
+    call = {"exchange": Source(lambda p: p), "symbols": ["BTC/USDT"], "folder": tmp_path, **FEW} | change
+    with pytest.raises(bf.DownloadError, match=words):
+        bf.download_prices(**call)
+
+
+def test_a_damaged_file_of_an_earlier_download_is_refused(tmp_path):
+    bf.download_prices(Source(lambda p: p), ["BTC/USDT"], tmp_path, **FEW)
+    path = tmp_path / "BTC.csv"
+    path.write_text(path.read_text().replace("2020-01-04,103", "2020-01-04,163"))
+    with pytest.raises(bf.DownloadError, match="does not hold what was written, by its digest"):
+        bf.download_prices(Source(lambda p: p), ["BTC/USDT"], tmp_path, **FEW)

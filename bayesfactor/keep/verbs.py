@@ -195,21 +195,15 @@ def _opened(place: Path, group: str | None = None) -> xr.DataTree:
 
 def _blamed(place: Path, *, was_sealed: bool = False) -> list[str]:
     """Return the groups of a damaged file that can be told to be so; none where nothing carries a digest."""
-    if place.is_dir():
-        names = sorted(p.parent.name for p in place.glob("*/zarr.json") if not (p.parent / "c").exists())
-    else:
-        names = _groups(place)
     try:
-        told = read_seal(_opened(place, SEAL).attrs)
+        inspect(place, trusted=True)
+        names, told = _groups(place), read_seal(_opened(place, SEAL).attrs)
     except Exception:  # noqa: BLE001 - damaged, or not there
-        told = {}
-    if not (told or was_sealed):
         return []
     blamed = []
-    for name in names:
+    for name in names if told or was_sealed else ():
         try:
-            inspect(place, trusted=True)
-            if name != SEAL and told.get(f"/{name}") != group_digest(_opened(place, name).to_dataset()):
+            if told.get(f"/{name}") != group_digest(_opened(place, name).to_dataset()):
                 blamed.append(name)
         except Exception:  # noqa: BLE001 - what cannot be read is damaged
             blamed.append(name)
@@ -217,13 +211,15 @@ def _blamed(place: Path, *, was_sealed: bool = False) -> list[str]:
 
 
 def _groups(place: Path) -> list[str]:
-    import h5py
+    """Return the names of the groups that hold something."""
+    if place.is_dir():
+        names = sorted(p.parent.name for p in place.glob("*/zarr.json") if not (p.parent / "c").exists())
+    else:
+        import h5py
 
-    try:
         with h5py.File(place) as file:
-            return [name for name in file if isinstance(file.get(name, getclass=True), type(h5py.Group))]
-    except Exception:  # noqa: BLE001
-        return []
+            names = [name for name in file if issubclass(file.get(name, getclass=True), h5py.Group)]
+    return [name for name in names if name != SEAL]
 
 
 def _damaged(name: str, groups: list[str]) -> DamagedFileError:
