@@ -184,7 +184,7 @@ def test_portfolios_come_as_frames_of_other_libraries():
 
 
 def test_portfolios_by_day_and_without_names_are_refused(tmp_path):
-    with pytest.raises(WeightsError, match="hold on all days; got the column date"):
+    with pytest.raises(WeightsError, match="hold all the time; got the column date"):
         read_portfolios(str(written(tmp_path, "portfolio,date,BTC\none,2024-01-01,1\n")), ["BTC"])
     with pytest.raises(WeightsError, match=r"names its portfolio; none in line 3"):
         read_portfolios(str(written(tmp_path, "portfolio,asset,weight\none,BTC,1\n,ETH,1\n")), ["BTC", "ETH"])
