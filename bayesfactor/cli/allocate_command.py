@@ -43,6 +43,7 @@ def allocate(
     from bayesfactor.allocate import allocate as solve
     from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import check_output, read_weights, write_csv
+    from bayesfactor.cli.show import say_day
 
     check_output(out, (".csv",))
     pair, tree = _pair(bounds), read_fit(path)
@@ -65,6 +66,7 @@ def allocate(
     )
     table = _table(found)
     _show(found, table, traded=held is not None)
+    say_day(found)
     if out is not None:
         write_csv(table, out)
         typer.echo(str(out))

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bayesfactor import schema as s
+from bayesfactor.laws import follows_days
 from bayesfactor.periods import stamp_text, step_in, the_next, year_in
+from bayesfactor.words import typical_day
 
 __all__ = [
     "GIVEN_HEADS",
@@ -25,6 +27,7 @@ __all__ = [
     "forecast_summary",
     "given",
     "key_figures",
+    "say_day",
     "shares",
     "show_table",
     "worst_parameters",
@@ -87,6 +90,7 @@ def forecast_summary(tree: xr.DataTree, returns: xr.DataArray) -> pd.DataFrame:
     rows = [(str(a), *(f"{x:.2%}" for x in r)) for a, r in zip(table.index, table.to_numpy(), strict=True)]
     show_table([s.ASSET, *columns], rows, title=f"Return over {ahead} after {last}")
     console().print(f"Expected returns: {tree[s.PREDICTIONS].attrs[s.DRIFT]} (--drift).")
+    say_day(data.assign_attrs(chained=follows_days(tree)))
     return table
 
 
@@ -110,6 +114,12 @@ def about(tree: xr.DataTree, risk: xr.Dataset) -> None:
     drift = (("drift", str(risk.attrs["drift"])),) if risk.attrs.get("drift") else ()
     kept = [fact for fact in fit.facts if fact[0] in _ABOUT]
     console().print(str(Info(fit.title, (*kept, ("held", holding_words(risk)), *drift))), soft_wrap=True)
+
+
+def say_day(found: xr.Dataset) -> None:
+    """Print under numbers of a model without volatility dynamics that they are of a typical day."""
+    if not found.attrs["chained"]:
+        console().print(f"\n{typical_day(year_in(found))}", soft_wrap=True)
 
 
 def key_figures(risk: xr.Dataset) -> None:

@@ -62,7 +62,7 @@ def stress(
     """Say what a portfolio loses in episodes, shocks, other regimes and sales."""
     from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import TREE, check_output, read_kappa, read_levels, read_weights, write_csv
-    from bayesfactor.cli.show import show_table
+    from bayesfactor.cli.show import say_day, show_table
     from bayesfactor.keep import save
     from bayesfactor.panel import panel_from_prices
     from bayesfactor.positions import read_positions
@@ -98,6 +98,7 @@ def stress(
         random_seed=seed,
     )
     _show(found)
+    say_day(found)
     if out is not None:
         save(found, out)
     if csv is not None:

@@ -27,6 +27,7 @@ def trades(
     from bayesfactor import schema as s
     from bayesfactor.cli.files import read_fit
     from bayesfactor.cli.inputs import TREE, check_output, read_levels, read_trades, read_weights
+    from bayesfactor.cli.show import say_day
     from bayesfactor.keep import save
     from bayesfactor.risk import incremental_risk
 
@@ -45,6 +46,7 @@ def trades(
         random_seed=seed,
     )
     _show(found)
+    say_day(found)
     if out is not None:
         save(found, out)
 

@@ -28,7 +28,10 @@ def plot_risk(
     ax: Axes | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Axes:
-    """Draw what adds up to a risk number as horizontal bars, with posterior intervals.
+    """Draw what adds up to a risk number as horizontal bars, and how sure each part is.
+
+    A bar averages over the parameters, and bars add up. The line across it is the interval of the same part
+    given the parameters, the tick its middle: another quantity, which may lie apart from the end of the bar.
 
     Parameters
     ----------
@@ -62,17 +65,20 @@ def plot_risk(
     parts = parts.take(parts.ordered()).head(top, _PLURAL.get(by, by))
     n = len(parts.labels)
     axes: Axes = panels(ax, 1, figsize or (7.0, 1.1 + 0.34 * n))[0]
-    low, high = np.quantile(parts.draws, [0.5 - ci_prob / 2, 0.5 + ci_prob / 2], axis=0)
+    middle, low, high = np.quantile(parts.draws, [0.5, 0.5 - ci_prob / 2, 0.5 + ci_prob / 2], axis=0)
     y = np.arange(n)
-    axes.barh(y, parts.value, height=0.62, color=PALETTE[0], alpha=0.85)
+    axes.barh(y, parts.value, height=0.62, color=PALETTE[0], alpha=0.85, label="averaged over parameters")
     colour = ink(axes)
-    axes.hlines(y, low, high, color=colour, lw=1.4)
+    known = f"parameters known: middle and {100 * ci_prob:g} % interval"
+    axes.hlines(y, low, high, color=colour, lw=1.4, label=known)
+    axes.plot(middle, y, "|", color=colour, ms=8, mew=1.6)
     axes.axvline(0.0, lw=0.8, color=colour)
     row_labels(axes, y.tolist(), [(str(v), None) for v in parts.labels], shown=True)
     axes.set_ylim(n - 0.4, -0.6)
     money = float(risk.attrs.get("value", 1.0)) != 1.0
     axes.xaxis.set_major_formatter(FuncFormatter(_money if money else _percent))
     axes.set_xlabel(f"contribution to {measure_name(measure, level)} (positive = loss)")
+    axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     open_frame(axes)
     return axes
 

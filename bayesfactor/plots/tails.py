@@ -96,7 +96,8 @@ def plot_tails(
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
     axes.set_xlabel("size of the specific return, in standard deviations")
     axes.set_ylabel("share of returns beyond")
-    axes.legend(frameon=False, loc="lower left")
+    # Above the axes: marks may lie anywhere in them.
+    axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     open_frame(axes)
     return axes
 

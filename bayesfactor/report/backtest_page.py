@@ -15,7 +15,7 @@ from bayesfactor.errors import RiskError, SchemaError
 from bayesfactor.keep import write_page
 from bayesfactor.report import backtest_words as words
 from bayesfactor.report.backtest_figures import pit_picture, race_picture, var_pictures
-from bayesfactor.report.backtest_tables import coverage_grids, density_grids, loss_grid, shortfall_grids
+from bayesfactor.report.backtest_tables import Grid, coverage_grids, density_grids, loss_grid, shortfall_grids
 from bayesfactor.report.contest import SIZE, contest
 from bayesfactor.report.inputs import checked_path
 from bayesfactor.scoring import score_backtest
@@ -134,8 +134,8 @@ def _page(
         has_set="in_confidence_set" in scores,
         race=race_picture(data, found, level_position(data, level)),
         coverage=coverage_grids(scores, found, level),
-        shortfall=shortfall_grids(scores, found),
-        density=density_grids(scores, found),
+        shortfall=_shown(shortfall_grids(scores, found)),
+        density=_shown(density_grids(scores, found)),
         pit=pit_picture(data, found.shown[0]),
         alpha=w.plain_percent(1.0 - level),
         size=w.plain_percent(SIZE),
@@ -143,3 +143,9 @@ def _page(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     return html
+
+
+def _shown(grids: tuple[Grid, Grid]) -> tuple[Grid, Grid] | None:
+    """Return grids that hold a number; None where no model has any, and a section would show nothing."""
+    cells = (c.text for _, lines in grids[0].parts for line in lines for c in line.cells)
+    return grids if any(text != w.NONE for text in cells) else None

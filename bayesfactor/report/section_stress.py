@@ -13,6 +13,7 @@ from bayesfactor.report.content import (
     INTERVAL_HEAD,
     Block,
     Cell,
+    Column,
     Drawing,
     Facts,
     Row,
@@ -21,10 +22,11 @@ from bayesfactor.report.content import (
     Words,
     bars,
     cells,
+    lines,
     quantiles,
 )
 from bayesfactor.report.figures_risk import stress_picture
-from bayesfactor.report.tables_contributions import plain_name
+from bayesfactor.report.tables_contributions import fewer
 
 __all__ = ["DIGESTS", "check_stress", "sensitivity_section", "stress_section"]
 
@@ -137,13 +139,15 @@ def _scenarios(stress: xr.Dataset, value: float | None) -> Table:
     )
     money = ("Loss, money",) if value is not None else ()
     heads = ("Scenario", "Kind", "Periods", *money, "Loss", INTERVAL_HEAD, f"VaR {level}", f"ES {level}")
-    return Table("stress", "Scenarios", (*heads, "Plausibility"), tuple(rows), frame, bar_head="Loss")
+    return Table(
+        "stress", "Scenarios", (*heads, "Plausibility"), tuple(rows), frame, bar_head="Loss", wide=True
+    )
 
 
 def _parts(stress: xr.Dataset) -> Table:
     parts = stress["loss_contribution"].transpose(SCENARIO, s.ASSET, s.COMPONENT)
     names, components = (parts[c].values.astype(str) for c in (SCENARIO, s.COMPONENT))
-    table = parts.values.sum(axis=1)
+    heads, table = fewer(components, parts.values.sum(axis=1))
     largest = np.nanmax(np.abs(table), initial=0.0)
     shade = np.nan_to_num(table / largest) if largest > 0.0 else np.zeros_like(table)
     loss = stress["loss"].values
@@ -154,23 +158,40 @@ def _parts(stress: xr.Dataset) -> Table:
         )
         rows.append(Row(names[j], (*heated, Cell(w.percent(loss[j]), "sum"))))
     frame = parts.to_series().rename("loss_contribution").reset_index()
-    heads = ("Scenario", *(plain_name(c) for c in components), "Loss")
     note = "The parts of each row add up to its loss."
-    return Table("stress_contributions", "Where each loss comes from", heads, tuple(rows), frame, note)
+    return Table(
+        "stress_contributions",
+        "Where each loss comes from",
+        ("Scenario", *heads, "Loss"),
+        tuple(rows),
+        frame,
+        note,
+        wide=True,
+    )
 
 
 def _moves(stress: xr.Dataset) -> Table | None:
+    """Return the moves, a line a scenario, or a line a factor where there are more of those."""
     if "factor_move" not in stress or not stress.sizes.get(s.FACTOR, 0):
         return None
-    moves = stress["factor_move"].transpose(SCENARIO, s.FACTOR)
-    rows = tuple(
-        Row(str(name), cells(*(w.number(v) for v in row)))
-        for name, row in zip(moves[SCENARIO].values, moves.values, strict=True)
+    down, across = sorted((SCENARIO, s.FACTOR), key=lambda dim: -stress.sizes[dim])
+    moves = stress["factor_move"].transpose(down, across)
+    heads = moves[across].values.astype(str)
+    columns = [Column(head, [w.number(v) for v in x]) for head, x in zip(heads, moves.values.T, strict=True)]
+    rows = lines(moves[down].values, columns)
+    frame = (
+        stress["factor_move"].transpose(SCENARIO, s.FACTOR).to_series().rename("factor_move").reset_index()
     )
-    frame = moves.to_series().rename("factor_move").reset_index()
-    heads = ("Scenario", *moves[s.FACTOR].values.astype(str))
     note = "The mean move of each factor over the scenario: a fraction, of drivers standard deviations."
-    return Table("stress_factor_moves", "What the factors do", heads, rows, frame, note)
+    return Table(
+        "stress_factor_moves",
+        "What the factors do",
+        (down.capitalize(), *heads),
+        rows,
+        frame,
+        note,
+        wide=True,
+    )
 
 
 def _own_moves(stress: xr.Dataset) -> Table | None:

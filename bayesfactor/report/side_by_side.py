@@ -235,17 +235,17 @@ def _figures(subjects: Mapping[str, Subject], value: float | None) -> Table:
     ends = ("", "_low", "_high")
     heads = [f"{name}{end}" for name in ("given", "difference_given") for end in ends]
     frame = pd.DataFrame(records, columns=["figure", "model", "value", *heads])
-    money = [] if value is None else [Column("money", [w.money(x * value, value) for x in frame["value"]])]
+    money = [] if value is None else [Column("Money", [w.money(x * value, value) for x in frame["value"]])]
     columns = [
         Column("Model", list(frame["model"])),
-        Column("averaged over parameters", [w.percent(x) for x in frame["value"]]),
+        Column("Averaged", [w.percent(x) for x in frame["value"]]),
         *money,
-        *_interval_columns(GIVEN, frame, "given"),
-        *_interval_columns(f"less {names[0]}, {GIVEN}", frame, "difference_given"),
+        *_interval_columns(GIVEN.capitalize(), frame, "given"),
+        *_interval_columns("Difference", frame, "difference_given"),
     ]
     rows = lines(frame["figure"], columns)
     rows = tuple(Row(r.label, (Cell(r.cells[0].text, "word"), *r.cells[1:])) for r in rows)
-    return Table("key_figures", "Key figures", ("Figure", *(c.head for c in columns)), rows, frame)
+    return Table("key_figures", "Key figures", ("Figure", *(c.head for c in columns)), rows, frame, wide=True)
 
 
 def _interval_columns(head: str, frame: pd.DataFrame, name: str, decimals: int = 2) -> list[Column]:
@@ -289,7 +289,7 @@ def _shares(subjects: Mapping[str, Subject], by: By, corner: str, title: str) ->
         key = f"{n} less {names[0]}, given"
         for end, values in zip(("", "_low", "_high"), quantiles(np.stack(gaps, axis=1)), strict=True):
             frame[f"{key}{end}"] = values
-        columns += _interval_columns(f"{n} less {names[0]}, {GIVEN}", frame, key, 1)
+        columns += _interval_columns(f"{n} less {names[0]}", frame, key, 1)
     rows = lines([plain_name(v) for v in labels], columns)
     note = f"The first {_MOST_ROWS} of {len(labels)}." if len(labels) > _MOST_ROWS else ""
     heads = (corner, *(c.head for c in columns))

@@ -33,6 +33,7 @@ __all__ = [
     "PLURAL",
     "TOP",
     "contribution_tables",
+    "fewer",
     "file_of",
     "heat_table",
     "key_figures",
@@ -248,7 +249,7 @@ def heat_table(risk: xr.Dataset) -> Table:
         )
         return Row(label, (Cell(group, "word"), *heated, Cell(w.percent(values.sum(), 1), "sum")))
 
-    heads, share = _fewer(components, share)
+    heads, share = fewer(components, share)
     rows = [row(names[i], groups[i], share[i]) for i in kept]
     rest = np.setdiff1d(np.arange(len(names)), kept)
     if len(rest):
@@ -266,7 +267,7 @@ def heat_table(risk: xr.Dataset) -> Table:
     )
 
 
-def _fewer(components: np.ndarray, share: np.ndarray) -> tuple[list[str], np.ndarray]:
+def fewer(components: np.ndarray, share: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Return heads and columns, the smaller ones added up where there are more than the page is wide."""
     if len(components) <= _MOST_COLUMNS + 1:
         return [plain_name(c) for c in components], share

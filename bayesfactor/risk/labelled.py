@@ -9,6 +9,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor import words as w
 from bayesfactor.forecast import Labels, Predictions
+from bayesfactor.laws import follows_days
 from bayesfactor.laws.blocks import thinned
 from bayesfactor.risk.compounding import BuyAndHold
 from bayesfactor.risk.exact import Book
@@ -62,6 +63,7 @@ def fit_attrs(tree: xr.DataTree, entropy: int) -> dict[str, Any]:
     return {k: tree.attrs[k] for k in kept if k in tree.attrs} | {
         "window_start": first,
         "as_of": last,
+        "chained": int(follows_days(tree)),
         "schema_version": s.SCHEMA_VERSION,
         "random_seed": str(entropy),
     }
@@ -75,5 +77,4 @@ def value_attrs(value: float) -> dict[str, Any]:
 def common_attrs(tree: xr.DataTree, found: Predictions, value: float) -> dict[str, Any]:
     """Return attributes of the fit, and of what was asked for."""
     attrs = fit_attrs(tree, found.entropy) | value_attrs(value)
-    law = {"chained": int(found.moments.chained), s.DRIFT: found.drift}
-    return attrs | law | {"horizon": int(found.moments.horizon)}
+    return attrs | {s.DRIFT: found.drift, "horizon": int(found.moments.horizon)}
