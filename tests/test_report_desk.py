@@ -21,7 +21,7 @@ from bayesfactor.laws import LAWS, follows_days
 from bayesfactor.plots import plot_loadings, plot_risk, plot_stress, plot_tails
 from bayesfactor.positions import read_positions
 from bayesfactor.report import report
-from bayesfactor.report.content import Facts
+from bayesfactor.report.content import Facts, Table
 from bayesfactor.report.figures import INTERVAL
 from bayesfactor.report.section_backtest import backtest_section
 from bayesfactor.risk import decompose_risk
@@ -158,10 +158,9 @@ def test_side_by_side_the_sentence_names_the_models_it_is_true_of(tmp_path):
 
 
 def test_a_drift_convention_and_a_second_volatility_are_shown_where_the_risk_has_them(tree, risk):
-    assert "Drift" not in facts_of(document(tree, risk.assign_attrs(drift="")))
     told = risk.assign_attrs(drift="zero").assign(volatility_central=0.9 * risk["volatility"])
     page = document(tree, told)
-    assert facts_of(page)["Drift"].startswith("taken as zero")
+    assert facts_of(page)["Expected returns (drift)"].startswith("taken as zero")
     cards = next(x for x in page.sections if x.name == "risk").blocks[2]
     assert any("of the central" in line for line in cards.cards[0].lines)
 
@@ -228,3 +227,13 @@ def test_commands_say_it_too(command, tree, tmp_path, monkeypatch):
         done = CliRunner().invoke(app, [command, name, *more.get(command, []), "--seed", "1"])
         assert done.exit_code == 0, done.output
         assert ("typical day" in done.output) is said
+
+
+def test_no_row_and_no_column_is_given_to_a_drift_of_nothing(tree, risk):
+    """Where no return is expected the component is zero in every draw; where one is, it has its row."""
+    means = risk_of(tree, named(tree, WEIGHTS), drift="posterior")
+    for one, there in ((risk, False), (means, True)):
+        for table in (t for section in document(tree, one).sections for t in section.of(Table)):
+            labels = [*table.heads, *(row.label for row in (*table.rows, *table.folded))]
+            if {"market", "specific (no factor)"} <= set(labels):
+                assert ("drift (alpha)" in labels) is there, table.name

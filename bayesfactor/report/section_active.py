@@ -33,6 +33,7 @@ from bayesfactor.report.content import (
 from bayesfactor.report.figures_risk import simulated_losses
 from bayesfactor.report.tables_contributions import PLURAL, TOP, file_of, plain_name, small_print
 from bayesfactor.risk.exact import Book
+from bayesfactor.risk.held import moving
 from bayesfactor.risk.weights import weights_for
 from bayesfactor.shortfall import tail_of
 
@@ -125,16 +126,17 @@ def active_section(active: Active, level: float, value: float | None) -> Section
     """Return tracking error and where it comes from, shortfall at `level`; None for the benchmark itself."""
     if active.risk is None:
         return None
-    cards = _cards(active, active.risk, level, value)
+    risk = moving(active.risk)
+    cards = _cards(active, risk, level, value)
     text = (
         "Tracking error is the volatility of the return beyond the benchmark's; active expected shortfall is "
         "the mean shortfall against it in the worst cases. Parts add up to the tracking error; those below "
         "zero bring the portfolio nearer to its benchmark."
     )
-    if "delta_weight" in active.risk.attrs:
+    if "delta_weight" in risk.attrs:
         text += " Options count by their delta."
     tables: list[Block] = [
-        _table(active, active.risk, *what)
+        _table(active, risk, *what)
         for what in (
             ("component", "Factor", "Active risk by factor"),
             ("asset", "Asset", "Active risk by asset"),

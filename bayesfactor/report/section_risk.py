@@ -99,7 +99,9 @@ def holdings(risk: xr.Dataset, value: float | None) -> tuple[tuple[str, str], ..
         ),
     ]
     if risk.attrs.get("drift"):
-        facts.append(("Drift", _DRIFT.get(str(risk.attrs["drift"]), str(risk.attrs["drift"]))))
+        facts.append(
+            ("Expected returns (drift)", _DRIFT.get(str(risk.attrs["drift"]), str(risk.attrs["drift"])))
+        )
     return tuple(facts)
 
 

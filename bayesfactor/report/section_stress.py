@@ -27,6 +27,7 @@ from bayesfactor.report.content import (
 )
 from bayesfactor.report.figures_risk import stress_picture
 from bayesfactor.report.tables_contributions import fewer
+from bayesfactor.risk.held import moving
 
 __all__ = ["DIGESTS", "check_stress", "sensitivity_section", "stress_section"]
 
@@ -64,7 +65,7 @@ def check_stress(stress: Any, tree: xr.DataTree) -> xr.Dataset:
         raise RiskError(msg)
     worth = float(stress.attrs.get("value", 1.0))
     money = {n: stress[n] / worth for n in _NEEDED}
-    return stress.assign(money).assign_attrs(stress.attrs)
+    return moving(stress.assign(money).assign_attrs(stress.attrs))
 
 
 def stress_section(stress: xr.Dataset, value: float | None) -> Section:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 
-__all__ = ["Held", "held_of", "held_weights", "is_held", "only_held"]
+__all__ = ["Held", "held_of", "held_weights", "is_held", "moving", "only_held"]
 
 _DELTA = "delta_weight"
 _NOTIONAL = "notional"
@@ -67,6 +67,14 @@ def is_held(risk: xr.Dataset) -> np.ndarray:
 
 
 def only_held(risk: xr.Dataset) -> xr.Dataset:
-    """Return the same without the assets that are not held, whose parts are all zero; all, where none is."""
+    """Return the same without what has no part: assets that are not held, unless none is; no drift."""
     held = is_held(risk)
-    return risk.isel({s.ASSET: held}) if held.any() else risk
+    return moving(risk.isel({s.ASSET: held}) if held.any() else risk)
+
+
+def moving(risk: xr.Dataset) -> xr.Dataset:
+    """Return the same without the component `drift` where every part of it is zero: no return is expected."""
+    kept = risk[s.COMPONENT].values != s.DRIFT
+    parts = (x for x in risk.data_vars.values() if s.COMPONENT in x.dims)
+    idle = all(not x.isel({s.COMPONENT: ~kept}).values.any() for x in parts)
+    return risk.isel({s.COMPONENT: kept}) if idle else risk
