@@ -371,7 +371,11 @@ REFUSED = {
     "another suffix": ({"path": "r.pdf"}, SchemaError, r"ends in \.html, or Markdown .* got 'r\.pdf'"),
     "no folder": ({"path": "nowhere/r.html"}, MissingFileError, "make it first"),
     "a negative value": ({"value": -1.0}, RiskError, "worth of the portfolio, is a finite number above 0"),
-    "a value that is no number": ({"value": float("nan")}, RiskError, "worth of the portfolio, is a finite number above 0"),
+    "a value that is no number": (
+        {"value": float("nan")},
+        RiskError,
+        "worth of the portfolio, is a finite number above 0",
+    ),
     "no tree": ({"tree": None}, SchemaError, "reads the DataTree"),
     "no risk": ({"risk": 3}, SchemaError, "bf.decompose_risk"),
     "no diagnosis": ({"diagnosis": xr.Dataset()}, SchemaError, "bf.diagnose"),
