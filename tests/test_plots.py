@@ -4,6 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from test_report import rename
 from trees import make_tree
 
 from bayesfactor.errors import BayesFactorError, RiskError, SchemaError
@@ -94,9 +95,7 @@ def test_the_forest_takes_axes_a_factor_and_some_assets(tree):
 
 def test_the_forest_survives_names_that_look_like_mathtext(tree):
     name = r"A$\frac{<$"
-    renamed = tree.map_over_datasets(
-        lambda d: d.assign_coords(asset=[name, *d["asset"].values[1:]]) if "asset" in d.coords else d
-    )
+    renamed = rename(tree, {tree["observed_data"]["asset"].values[0]: name})
     axes = plot_loadings(renamed, factor="market", ax=new_axes())
     axes[0].figure.savefig("/dev/null", format="svg")
     assert name in [t.get_text() for t in axes[0].get_yticklabels()]

@@ -23,6 +23,7 @@ from bayesfactor.errors import (
 )
 from bayesfactor.report import figures, report
 from bayesfactor.risk import decompose_risk
+from bayesfactor.schema import label_digests
 
 NASTY = 'A<b>"&$x</td><script>'
 VOID = {"meta", "br", "rect", "line", "path", "use", "link", "img", "input", "hr"}
@@ -77,9 +78,11 @@ class Page(HTMLParser):
 
 
 def rename(tree, names):
+    """Return the fit as it would be of coins of these names."""
     old = tree["observed_data"]["asset"].values
     new = [names.get(a, a) for a in old]
-    return tree.map_over_datasets(lambda d: d.assign_coords(asset=new) if "asset" in d.coords else d)
+    other = tree.map_over_datasets(lambda d: d.assign_coords(asset=new) if "asset" in d.coords else d)
+    return with_attrs(other, **label_digests(other["observed_data"].to_dataset()))
 
 
 def risk_of(tree, weights, **kwargs):
@@ -367,8 +370,12 @@ def test_the_same_seed_writes_the_same_page(write, drawn_page):
 REFUSED = {
     "another suffix": ({"path": "r.pdf"}, SchemaError, r"ends in \.html, or Markdown .* got 'r\.pdf'"),
     "no folder": ({"path": "nowhere/r.html"}, MissingFileError, "make it first"),
-    "a negative value": ({"value": -1.0}, RiskError, "positive worth"),
-    "a value that is no number": ({"value": float("nan")}, RiskError, "positive worth"),
+    "a negative value": ({"value": -1.0}, RiskError, "worth of the portfolio, is a finite number above 0"),
+    "a value that is no number": (
+        {"value": float("nan")},
+        RiskError,
+        "worth of the portfolio, is a finite number above 0",
+    ),
     "no tree": ({"tree": None}, SchemaError, "reads the DataTree"),
     "no risk": ({"risk": 3}, SchemaError, "bf.decompose_risk"),
     "no diagnosis": ({"diagnosis": xr.Dataset()}, SchemaError, "bf.diagnose"),
