@@ -308,7 +308,8 @@ def _data_groups(model: FactorModel, panel: xr.Dataset, units: Units) -> dict[st
 
 def _panel_attrs(panel: xr.Dataset) -> dict[str, Any]:
     """Return what a reader needs to know of the panel; digests are those of this very window."""
-    kept = {k: panel.attrs[k] for k in ("returns_kind", "periods_per_year", "trimmed") if k in panel.attrs}
+    names = ("returns_kind", "periods_per_year", "trimmed", "dropped", "skipped")
+    kept = {k: panel.attrs[k] for k in names if k in panel.attrs}
     return kept | panel_digests(panel)
 
 

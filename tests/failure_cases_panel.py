@@ -98,7 +98,6 @@ PANEL_CASES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("periods per year as text", lambda: panel_from_prices(prices(), periods_per_year="365"), PanelError, "got '365'"),
     ("a coin that is its own market", lambda: panel_from_prices(prices()[["BTC"]]), PanelError, r"\(market\): BTC\. Drop"),
     ("a coin that is a factor", lambda: panel_from_returns(returns(), factors=returns()[["BTC"]]), PanelError, r"\(BTC\): BTC\. Drop"),
-    ("a day on which nobody traded", lambda: panel_from_prices(prices().drop(DAYS[10])), PanelError, r"missing: market \(first on 2024-01-11, 2 times\)"),
     ("a total loss", lambda: panel_from_returns(with_cell(returns(), 5, "ETH", -1.0)), PanelError, r"-1 or less: ETH \(first on 2024-01-07\)"),
     ("returns in per cent", lambda: panel_from_returns(returns() * 100), PanelError, "looks like per cent. Divide by 100"),
     ("an infinite return", lambda: panel_from_returns(with_cell(returns(), 5, "ETH", np.inf)), PanelError, "returns are finite.*ETH"),

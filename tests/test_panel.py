@@ -98,8 +98,7 @@ def test_every_form_of_the_same_prices_makes_the_same_panel(form, tmp_path: Path
     expected = panel_from_prices(prices, groups=GROUPS)
     if isinstance(table, pd.DataFrame) and len(table) == len(prices) - 1:
         prices.loc[prices.index[20]] = np.nan
-        with pytest.raises(PanelError, match="missing: market"):
-            panel_from_prices(table, groups=GROUPS)
+        assert panel_from_prices(table, groups=GROUPS).attrs["skipped"] == 1
         factors = make_factors(prices.index)
         got, expected = (panel_from_prices(t, groups=GROUPS, factors=factors) for t in (table, prices))
     else:
@@ -567,6 +566,7 @@ def test_any_market_keeps_its_identities(seed: int, n: int, holes: float, power:
     np.testing.assert_allclose(back, prices[["w", "v"]].iloc[-1] / prices[["w", "v"]].iloc[0], rtol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:.*stamps have no")  # in so short a table one is many
 @settings(deadline=None, max_examples=25)
 @given(
     drop=st.sets(st.integers(1, 18), max_size=6),

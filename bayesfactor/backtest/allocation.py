@@ -186,7 +186,8 @@ def _hold(target: np.ndarray, returns: np.ndarray, weights: np.ndarray, gross: n
 def _full(returns: np.ndarray, share: float, stamp: Any) -> np.ndarray:
     """Return which assets have returns on enough days of a window (time, asset), the last among them."""
     known = np.isfinite(returns)
-    there = (known.mean(axis=0) >= share) & known[-1]
+    known = known[known.any(axis=1)]  # a stamp without any price says nothing of one asset
+    there = (known.mean(axis=0) >= share) & (known[-1] if len(known) else False)
     if there.sum() < 2:
         msg = (
             f"allocation needs two assets with a full window; on {str(stamp)[:10]} there are {there.sum()}. "

@@ -9,6 +9,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.backtest.portfolios import portfolios_of
 from bayesfactor.errors import RiskError, WeightsError, unknown_names, warn
+from bayesfactor.panel.holes import carried
 from bayesfactor.periods import stamp_text
 from bayesfactor.scoring.contract import PORTFOLIO
 from bayesfactor.tables import warn_of_gross
@@ -59,6 +60,8 @@ def holdings(portfolios: Portfolios, panel: xr.Dataset, days: range) -> tuple[li
     for name, weights in zip(names, raw.swapaxes(0, 1), strict=True):
         warn_of_gross(weights[np.abs(weights).sum(axis=1).argmax()], f"weights of portfolio {name!r}")
     there = np.isfinite(returns)
+    # At a stamp without any price nobody stopped trading: the last row with a return says who does.
+    there = carried(there, ~there.any(axis=1))
     known = there[days.start - 1 : days.stop - 1]
     stamps = panel[s.TIME].values[days.start :]
     _warn_of_legs(names, raw, known & there[days.start : days.stop], assets, stamps)

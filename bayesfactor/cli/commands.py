@@ -244,6 +244,9 @@ def fit(
             f"{sizes['asset']} assets, {count_periods(sizes['time'], panel.attrs['periods_per_year'])} from "
             f"{first} to {last}, factors: {names}"
         )
+        if "skipped" in panel.attrs:
+            n = count_periods(panel.attrs["skipped"], panel.attrs["periods_per_year"])
+            typer.echo(f"{n} without any {'return' if returns else 'price'} skipped")
     tree = sample(
         chosen,
         panel,

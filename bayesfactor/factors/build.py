@@ -19,6 +19,7 @@ from bayesfactor.panel.checks import check_prices, check_returns
 from bayesfactor.panel.choice import choice_of
 from bayesfactor.panel.construct import Groups, Table, returns_of
 from bayesfactor.panel.forms import CAPS, PRICES, VOLUME, Form
+from bayesfactor.panel.holes import blank_rows, carried
 from bayesfactor.panel.labels import groups_of
 from bayesfactor.panel.tables import to_wide, window
 from bayesfactor.panel.words import columns_with_dates, few
@@ -122,6 +123,8 @@ def build_factors(
         raise PanelError(msg)
     alive, gone = choice.living(returns[shown])
     wide, returns = wide[alive.columns], returns[alive.columns]
+    # A stamp at which nobody has a price tells nothing new: portfolios are formed on what was known before.
+    wide = pd.DataFrame(carried(wide.to_numpy(), blank_rows(wide)), wide.index, wide.columns)
     caps, traded = (_beside(t, f, wide) for t, f in ((market_cap, CAPS), (volume, VOLUME)))
 
     values = returns.to_numpy()

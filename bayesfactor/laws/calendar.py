@@ -39,11 +39,14 @@ class Calendar:
     closes: np.ndarray
 
     @classmethod
-    def of(cls, stamps: np.ndarray, opened: np.ndarray) -> "Calendar":
-        """Learn it from stamps (time) and when factors could move (factor, time)."""
+    def of(cls, stamps: np.ndarray, opened: np.ndarray, traded: np.ndarray) -> "Calendar":
+        """Learn it from stamps (time), when factors could move (factor, time) and when anything did (time).
+
+        A stamp at which nobody had a price is an accident and no habit.
+        """
         step = np.median(np.diff(stamps)) if len(stamps) > 1 else _DAY
         times, place = np.unique(s.time_of_week(stamps), return_inverse=True)
-        recent = [opened[:, np.flatnonzero(place == c)[-_RECENT:]] for c in range(len(times))]
+        recent = [opened[:, np.flatnonzero((place == c) & traded)[-_RECENT:]] for c in range(len(times))]
         table = np.array([2 * r.sum(axis=1) >= r.shape[1] for r in recent]).reshape(len(times), len(opened))
         # Of a factor that moves at no time in particular, no time can be ruled out.
         table |= ~table.any(axis=0)
@@ -52,7 +55,7 @@ class Calendar:
             every = np.union1d(times, s.time_of_week(stamps[-1] + step * np.arange(_WEEK // step)))
             known, table = table, np.ones((len(every), len(opened)), dtype=bool)
             table[np.searchsorted(every, times)], times = known, every
-        return cls(stamps[-1], step, times, table, ~opened.all(axis=1))
+        return cls(stamps[-1], step, times, table, ~opened[:, traded].all(axis=1))
 
     def ahead(self, horizon: int) -> np.ndarray:
         """Return whether each factor can move in the next periods (period, factor)."""

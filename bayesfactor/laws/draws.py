@@ -57,6 +57,11 @@ class Reader:
         return np.ones((self.constant.sizes[s.FACTOR], self.observed.sizes[s.TIME]), dtype=bool)
 
     @property
+    def traded(self) -> np.ndarray:
+        """On which days any asset has a return (time)."""
+        return self.observed[s.RETURNS].notnull().any(s.ASSET).values
+
+    @property
     def floor(self) -> bool:
         """Whether simulated returns below -1 are floored (simple returns)."""
         return self.observed.attrs.get("returns_kind", "simple") == "simple"
@@ -157,7 +162,7 @@ class Common:
             loadings, observed = flat(s.LOADINGS, s.ASSET, s.FACTOR), _factor_law(read)
         opened = read.opened
         found = {"loadings": loadings, "observed": observed, "opened": opened}
-        found["calendar"] = Calendar.of(read.observed[s.TIME].values, opened)
+        found["calendar"] = Calendar.of(read.observed[s.TIME].values, opened, read.traded)
         return found | {
             "returns": read.rows(read.observed, s.RETURNS, s.ASSET),
             "factors": read.rows(const, s.FACTOR_RETURNS, s.FACTOR),

@@ -101,7 +101,7 @@ class GarchLaw:
             returns=returns,
             factors=read.rows(const, s.FACTOR_RETURNS, s.FACTOR),
             opened=read.opened,
-            calendar=Calendar.of(read.observed[s.TIME].values, read.opened),
+            calendar=Calendar.of(read.observed[s.TIME].values, read.opened, read.traded),
             assets=assets,
             shocks=shocks,
             own_weights=own_weights(const, order),

@@ -25,7 +25,9 @@ from bayesfactor.panel.checks import (
 )
 from bayesfactor.panel.choice import Choice, choice_of
 from bayesfactor.panel.contract import check_factor_span, check_span, panel_digests
+from bayesfactor.panel.holes import blank_rows, carried, closed_cells, skipped_stamps
 from bayesfactor.panel.labels import check_factor_names, families_of, groups_of
+from bayesfactor.panel.openings import open_factors
 from bayesfactor.panel.tables import FACTORS, PRICES, RETURNS_FORM, coord_labels, opened, to_wide, window
 from bayesfactor.panel.units import check_unit_of_factors
 from bayesfactor.schema import (
@@ -70,7 +72,9 @@ def panel_from_prices(
 
     A return at t exists only if prices at t-1 and t exist on the panel's regular calendar, which is
     read off the stamps (hours, days, business days, weeks, months, quarters); absent stamps count as missing.
-    Assets are never dropped because a younger one exists.
+    A stamp at which nobody has a price is skipped and counted in `attrs["skipped"]`: its row and the next
+    have no return, and the factors made of these assets are closed there. Assets are never dropped because a
+    younger one exists.
 
     Parameters
     ----------
@@ -144,13 +148,15 @@ def panel_from_prices(
         table = market_return(returns, own)
     else:
         table = to_wide(factors, FACTORS)
-    kept, table, notes = _align(returns, table, choice)
+    kept, table, closed, notes = _align(returns, table, choice)
+    notes |= skipped_stamps(wide, kept.index, "price")
     dataset = _assemble(kept, table, (prices, factors), groups, families, kind, year, notes)
     if own is not None:
         weights = own.loc[kept.index, kept.columns].to_numpy()[:, None, :]
-        dataset[FACTOR_WEIGHTS] = ((TIME, FACTOR, ASSET), weights)
+        dataset[FACTOR_WEIGHTS] = ((TIME, FACTOR, ASSET), carried(weights, blank_rows(kept)))
     elif isinstance(factors, xr.Dataset):
-        dataset = _with_open(_with_weights(dataset, factors), factors)
+        dataset = _with_weights(dataset, factors)
+    dataset = _with_open(dataset, factors, closed)
     check_span(dataset)
     return dataset
 
@@ -210,10 +216,12 @@ def panel_from_returns(
     check_returns(wide, kind, RETURNS_FORM.what, year)
     factors = opened(factors)
     table = pd.DataFrame(index=wide.index) if factors is None else to_wide(factors, FACTORS)
-    kept, table, notes = _align(wide, table, choice)
+    kept, table, closed, notes = _align(wide, table, choice)
+    notes |= skipped_stamps(kept, kept.index, "return")
     dataset = _assemble(kept, table, (returns, factors), groups, families, kind, year, notes)
     if isinstance(factors, xr.Dataset):
-        dataset = _with_open(_with_weights(dataset, factors), factors)
+        dataset = _with_weights(dataset, factors)
+    dataset = _with_open(dataset, factors, closed)
     check_span(dataset)
     return dataset
 
@@ -229,6 +237,8 @@ def _with_weights(panel: xr.Dataset, factors: xr.Dataset) -> xr.Dataset:
     weights = factors[FACTOR_WEIGHTS].transpose(TIME, FACTOR, ASSET).reindex({TIME: panel[TIME]})
     held = (weights.fillna(0.0) != 0.0).any(TIME)
     strangers = ~np.isin(factors[ASSET].values.astype(str), panel[ASSET].values)
+    blank = panel[RETURNS].isnull().all(ASSET).values
+    weights = weights.copy(data=carried(weights.values, blank))
     outside = held.values[:, strangers].any(axis=1) | weights.isnull().any([TIME, ASSET]).values
     own = held.values.any(axis=1) & ~factors[ROTATES].values & ~outside
     if not own.any():
@@ -238,12 +248,18 @@ def _with_weights(panel: xr.Dataset, factors: xr.Dataset) -> xr.Dataset:
     return panel.assign({FACTOR_WEIGHTS: ((TIME, FACTOR, ASSET), kept)})
 
 
-def _with_open(panel: xr.Dataset, factors: xr.Dataset) -> xr.Dataset:
-    """Carry on which days each factor could move, where the factors say so."""
-    if FACTOR_OPEN not in factors or not panel.sizes[FACTOR]:
+def _with_open(panel: xr.Dataset, factors: object, closed: pd.DataFrame) -> xr.Dataset:
+    """Say when each factor could move: as the factors say, and not where nothing that it is made of did."""
+    if not panel.sizes[FACTOR]:
         return panel
-    opened = factors[FACTOR_OPEN].transpose(TIME, FACTOR).reindex({TIME: panel[TIME]}, fill_value=True)
-    return panel.assign({FACTOR_OPEN: ((TIME, FACTOR), opened.values.astype(bool))})
+    if isinstance(factors, xr.Dataset) and FACTOR_OPEN in factors:
+        told = factors[FACTOR_OPEN].transpose(TIME, FACTOR)
+        opened = told.reindex({TIME: panel[TIME]}, fill_value=True).values
+    elif closed.any(axis=None):
+        opened = open_factors(panel).T
+    else:
+        return panel
+    return panel.assign({FACTOR_OPEN: ((TIME, FACTOR), opened.astype(bool) & ~closed.to_numpy())})
 
 
 def returns_of(prices: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -276,7 +292,7 @@ def market_return(returns: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
 
 def _align(
     returns: pd.DataFrame, factors: pd.DataFrame, choice: Choice
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, str | int]]:
     """Bring factors to the panel's calendar and trim the edges that lack one; say what went."""
     first, last = 0, len(returns)
     if factors.shape[1]:
@@ -291,10 +307,13 @@ def _align(
     factors, returns = factors.iloc[first:last], returns.iloc[first:last]
     returns, gone = choice.living(returns)
     check_variation(returns)
-    check_factor_values(factors)
-    check_factor_span(factors)
-    notes = {"trimmed": note} | ({"dropped": ", ".join((*choice.drop, *gone))} if choice.drop or gone else {})
-    return returns, factors, notes
+    closed = closed_cells(factors, returns)
+    check_factor_values(factors[~closed.any(axis=1)])
+    check_factor_span(factors[~closed.any(axis=1)])
+    notes: dict[str, str | int] = {"trimmed": note}
+    if choice.drop or gone:
+        notes["dropped"] = ", ".join((*choice.drop, *gone))
+    return returns, factors.mask(closed, 0.0), closed, notes
 
 
 def _warn_of_trimming(factors: pd.DataFrame, first: int, last: int) -> None:
@@ -317,7 +336,7 @@ def _assemble(
     families: Mapping[str, str] | None,
     kind: str,
     periods_per_year: float,
-    notes: dict[str, str],
+    notes: dict[str, str | int],
 ) -> xr.Dataset:
     """Put labels on the values; nothing is computed any more but the digests."""
     assets, names = [str(c) for c in returns.columns], [str(c) for c in factors.columns]

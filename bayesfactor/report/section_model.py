@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor import words as w
-from bayesfactor.periods import year_in
+from bayesfactor.periods import count_periods, year_in
 from bayesfactor.report.content import Banner, Block, Facts, Folded, Listing, Section, Words
 
 __all__ = ["banners", "cadence_of", "model_facts", "model_section", "stamps", "versions_section", "years_of"]
@@ -88,6 +88,8 @@ def model_facts(tree: xr.DataTree) -> tuple[tuple[str, str], ...]:
         ("Structure", str(attrs.get("structure", ""))),
         ("Changed from the card", str(attrs.get("overrides", ""))),
         ("Estimation window", f"{first} to {last}, {w.count(obs.sizes[s.TIME], cadence_of(tree))}"),
+        ("Skipped", _skipped(obs)),
+        ("Left out", str(obs.attrs.get("dropped", ""))),
         ("Trimmed", trimmed if any(c in "123456789" for c in trimmed) else ""),
         (
             "Assets",
@@ -101,6 +103,11 @@ def model_facts(tree: xr.DataTree) -> tuple[tuple[str, str], ...]:
         ("Random seed of the fit", str(attrs.get("random_seed", ""))),
     ]
     return tuple((name, text) for name, text in facts if text)
+
+
+def _skipped(obs: xr.Dataset) -> str:
+    n = int(obs.attrs.get("skipped", 0))
+    return f"{count_periods(n, year_in(obs))} without any price" if n else ""
 
 
 def _factors(const: xr.Dataset) -> str:

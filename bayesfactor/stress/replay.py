@@ -64,6 +64,8 @@ def days_of(
         source, whose = history, "history"
     stamps = pd.DatetimeIndex(source.indexes[s.TIME])
     inside = _inside(episode, name, stamps, whose)
+    traded = source[s.RETURNS].notnull().any(s.ASSET).values[inside]
+    inside = inside[traded] if traded.any() else inside  # where nobody had a price, nothing happened
     factors = labels.factors[labels.families != s.LATENT].astype(str)
     known = source[s.FACTOR].values.astype(str)
     missing = [str(f) for f in factors if f not in set(known)]

@@ -23,10 +23,9 @@ def blocks_of(panel: xr.Dataset) -> tuple[np.ndarray, list[str]]:
     Portfolios that are always open come first, then families that are, then those that close at times: a
     later block is told given those before it.
     """
-    opened, moves = (
-        open_factors(panel).all(axis=1),
-        panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values,
-    )
+    traded = panel[s.RETURNS].notnull().any(s.ASSET).values
+    opened = open_factors(panel)[:, traded].all(axis=1)
+    moves = panel[s.FACTOR_RETURNS].transpose(s.FACTOR, s.TIME).values[:, traded]
     small = np.sqrt((moves**2).mean(axis=1)) < _LARGEST
     families = panel[s.FAMILY].values.astype(str)
     first = own_portfolios(panel) | (np.isin(families, TRADED_FAMILIES) & opened & small)

@@ -55,8 +55,9 @@ def build_factor_law(
         normal = pt.constant(np.full(len(names_of_blocks), np.inf) if several else np.inf)
         nu = priors.create(s.FACTOR_NU, dims) if s.FACTOR_NU in priors else normal
         partial = _partial_correlations(specs, block)
-        if not several and opened.all():
-            seen = pm.Data("factor_seen", np.ones(factors.shape[1]), dims=(s.TIME,))
+        together = opened.all(axis=0)
+        if not several and (opened == together).all():
+            seen = pm.Data("factor_seen", together.astype("float64"), dims=(s.TIME,))
             EllipticalColumns(s.FACTOR_RETURNS, location, scale, partial, nu, seen, **where)
         else:
             here = opened.astype("float64")
