@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from driver_trees import SATURDAY, garch_drivers, latent_drivers, static_drivers
+from driver_trees import FRIDAY, SATURDAY, garch_drivers, latent_drivers, static_drivers
 from garch_trees import with_rows
-from scipy import stats
+from scipy import linalg, stats
 
 import bayesfactor as bf
 from bayesfactor import schema as s
@@ -21,6 +21,7 @@ from bayesfactor.likelihoods.blocks_kernel import blocks_kernel
 from bayesfactor.risk.asymmetric import asymmetric_tails
 from bayesfactor.risk.conditional import conditional_tails
 from bayesfactor.risk.exact import Book
+from bayesfactor.stress import worst
 from bayesfactor.stress.conditional import conditional
 from bayesfactor.stress.shifted import opened
 
@@ -394,3 +395,38 @@ def test_factors_with_nu_near_two_are_named_in_the_warning():
     with pytest.warns(UserWarning, match=r"comes from factors \(market\) with nu below 2.2"):
         risk = bf.decompose_risk(tree, equal, paths=10, random_seed=1)
     assert 0.25 < risk.attrs["volatility_share_of_barely_finite_variances"] <= 1.0
+
+
+@pytest.mark.parametrize("last", ["2024-02-29", FRIDAY])
+@pytest.mark.parametrize("kind", ["static", "lowrank"])
+def test_the_plausibility_of_a_joint_move_is_scipys_density_of_its_shocks(kind, last):
+    """Blocks of shocks u = M^-1 (f - m), innovations beside or in one of them; slopes as differences are."""
+    m = predict(KINDS[kind](last, draws=1)).moments
+    m = m.of_factors(m.moving)
+    held, n = np.arange(m.alpha.shape[1]), m.loadings.shape[2]
+    density = worst.log_density(m, held)
+    back = np.eye(n) if m.shocks is None else np.linalg.inv(m.shocks[0, 0])
+    covariance = back @ m.factor_covariance[0, 0] @ back.T
+
+    def expected(x):
+        u, e, total = back @ (x[:n] - m.factor_mean[0, 0]), x[n:], 0.0
+        for b, nu in enumerate(m.factor_nu[0, 0]):
+            at = np.flatnonzero(m.block == b)
+            z, shape = u[at], covariance[np.ix_(at, at)]
+            if b == m.joint:
+                shape = linalg.block_diag(shape, np.diag(m.specific_variance[0, 0]))
+                z = np.concatenate([z, e])
+            if len(z):
+                total += stats.multivariate_t(np.zeros(len(z)), shape * (nu - 2.0) / nu, df=nu).logpdf(z)
+        if m.joint < 0:
+            nu = m.specific_nu[0, 0]
+            size = np.sqrt(m.specific_variance[0, 0] * (nu - 2.0) / nu)
+            total += (stats.t.logpdf(e / size, nu) - np.log(size)).sum()
+        return total
+
+    points = 0.03 * np.random.default_rng(1).normal(size=(4, n + len(held)))
+    gaps = [density(x)[0] - expected(x) for x in points]
+    np.testing.assert_allclose(gaps, gaps[0], atol=1e-9)
+    step = 1e-6 * np.eye(n + len(held))
+    slopes = [(density(points[0] + h)[0] - density(points[0] - h)[0]) / 2e-6 for h in step]
+    np.testing.assert_allclose(density(points[0])[1], slopes, rtol=1e-5, atol=1e-5)

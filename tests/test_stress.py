@@ -305,7 +305,7 @@ def test_the_reverse_stress_is_the_best_move_of_a_fine_grid(name):
     slope = held.exposures.mean(axis=0)[0], held.bets.mean(axis=0)[1]
     assert slope[0] * move.factors[0] + slope[1] * move.innovations[1] == pytest.approx(total, abs=1e-12)
     assert not np.delete(move.innovations, 1).any()
-    density = worst.log_density(m, m.moving, np.array([1]))
+    density = worst.log_density(m, np.array([1]))
     own = np.linspace(-0.5, 0.5, 2_001)
     grid = np.stack([(total - slope[1] * own) / slope[0], own], axis=1)
     height = np.array([density(x)[0] for x in grid])
@@ -317,7 +317,7 @@ def test_the_reverse_stress_is_the_best_move_of_a_fine_grid(name):
 def test_slopes_of_a_density_are_its_differences(name):
     m = predict(TREES[name]()).moments
     held = np.array([0, 2])
-    density = worst.log_density(m, m.moving, held)
+    density = worst.log_density(m, held)
     x = 0.01 * np.random.default_rng(1).standard_normal(m.loadings.shape[2] + 2)
     step = 1e-6 * np.eye(len(x))
     differences = [(density(x + h)[0] - density(x - h)[0]) / 2e-6 for h in step]

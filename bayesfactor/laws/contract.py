@@ -146,6 +146,20 @@ class Moments:
         """Positions of the factors that are open in any of the periods."""
         return np.flatnonzero(np.diagonal(self.factor_covariance, axis1=2, axis2=3).any(axis=(0, 1)))
 
+    def of_factors(self, which: np.ndarray) -> "Moments":
+        """Return the same law without the factors that are not in `which`, none of which moves."""
+        if len(which) == self.loadings.shape[2]:
+            return self
+        both = np.ix_(which, which)
+        return replace(
+            self,
+            loadings=self.loadings[:, :, which],
+            factor_mean=self.factor_mean[:, :, which],
+            factor_covariance=self.factor_covariance[:, :, *both],
+            block=self.block[which],
+            shocks=None if self.shocks is None else self.shocks[:, :, *both],
+        )
+
     def along(self, exposures: np.ndarray, periods: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return what the blocks' shares of b'f are, b being `exposures (draw, factor)`.
 

@@ -1,9 +1,8 @@
 """The most plausible way to lose so much: a joint move of factors and of what coins do of their own.
 
-A move x = (f, e) holds the totals over the horizon of the factors that are open in it, and of the innovations
-of what is held. Its plausibility is its density, the mean over the posterior draws; over several periods
-totals have the covariance of the sum and the tails of one period. No coin that is held falls by more than
-there is.
+A move x = (f, e) holds the factors' totals over the horizon and the innovations' of what is held. Its
+plausibility is its density, the mean over the posterior draws; over several periods totals have the
+covariance of the sum and the tails of one period. No coin that is held falls by more than there is.
 """
 
 from collections.abc import Callable
@@ -53,37 +52,38 @@ def most_plausible(book: Book, total: float) -> JointMove:
     total : float
         What factors and innovations gain together, drift apart.
     """
+    n_all, moving = book.moments.loadings.shape[2], book.moments.moving
+    book = Book(book.moments.of_factors(moving), book.weights)
     m, bets = book.moments, book.bets.mean(axis=0)
     risk = np.abs(bets) * np.sqrt(m.specific_variance.sum(axis=1).mean(axis=0))
     held = np.flatnonzero(risk > _TOUCHES * risk.max(initial=0.0))
-    which = m.moving
-    slope = np.concatenate([book.exposures.mean(axis=0)[which], bets[held]])
-    mean, root = _pooled(m, which, held)
+    n_factors = m.loadings.shape[2]
+    slope = np.concatenate([book.exposures.mean(axis=0), bets[held]])
+    mean, root = _pooled(m, held)
     towards = root @ (root.T @ slope)
     missing = total - slope @ mean
     start = mean + towards * (missing / (slope @ towards))
     along = np.linalg.qr((root.T @ slope)[:, None], mode="complete")[0][:, 1:]
-    ways, density = root @ along, log_density(m.take(thinned(m.n_draws, _DRAWS)), which, held)
+    ways, density = root @ along, log_density(m.take(thinned(m.n_draws, _DRAWS)), held)
 
     def surprise(y: np.ndarray) -> tuple[float, np.ndarray]:
         value, slopes = density(start + ways @ y)
         return -value, -(slopes @ ways)
 
     starts = _starts(surprise, mean, slope, missing, start, along.T @ np.linalg.inv(root))
-    least, normal = _floors(book, which, held)
+    least, normal = _floors(book, held)
     best = _best(surprise, starts, normal @ ways, least - normal @ start)
     x = start + ways @ best
-    factors, innovations = np.zeros(m.loadings.shape[2]), np.zeros(len(bets))
-    factors[which], innovations[held] = x[: len(which)], x[len(which) :]
+    innovations, factors = np.zeros(len(bets)), np.zeros(n_all)
+    innovations[held], factors[moving] = x[n_factors:], x[:n_factors]
     return JointMove(factors, innovations)
 
 
-def _pooled(m: Moments, which: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and a root of the pooled covariance of some factors and some innovations."""
-    by_draw = m.factor_mean.sum(axis=1)[:, which]
+def _pooled(m: Moments, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and a root of the pooled covariance of factors and of some innovations."""
+    by_draw = m.factor_mean.sum(axis=1)
     between = by_draw - by_draw.mean(axis=0)
-    covariance = m.factor_covariance.sum(axis=1)[:, which[:, None], which].mean(axis=0)
-    covariance = covariance + between.T @ between / m.n_draws
+    covariance = m.factor_covariance.sum(axis=1).mean(axis=0) + between.T @ between / m.n_draws
     n_factors = by_draw.shape[1]
     root = np.zeros((n_factors + len(held),) * 2)
     root[:n_factors, :n_factors] = np.linalg.cholesky(covariance)
@@ -107,14 +107,14 @@ def _starts(
     return [np.zeros(back.shape[0]), *(y for _, y in found[:_ALONE])]
 
 
-def _floors(book: Book, opened: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _floors(book: Book, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds and rows: rows @ x >= bounds says that nothing held falls by more than 1 a period."""
     m = book.moments
     which = np.flatnonzero(book.weights)
     net = np.eye(len(book.weights))[which][:, held]
     if len(m.own_weights):
         net = net - (m.own_response.mean(axis=0)[which] @ m.own_weights)[:, held]
-    rows = np.concatenate([m.loadings.mean(axis=0)[which[:, None], opened], net], axis=1)
+    rows = np.concatenate([m.loadings.mean(axis=0)[which], net], axis=1)
     return -m.horizon * (1.0 + m.alpha.mean(axis=0)[which]), rows
 
 
@@ -138,16 +138,13 @@ def _best(surprise: Any, starts: list[np.ndarray], rows: np.ndarray, bounds: np.
     return np.asarray(min(kept, key=lambda r: float(r.fun)).x if kept else best)
 
 
-def log_density(
-    m: Moments, which: np.ndarray, held: np.ndarray
-) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """Return the function of a move (factors `which`, then innovations `held`): log density and its slopes.
+def log_density(m: Moments, held: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """Return the function of a move (factors, then innovations `held`): log density and its slopes.
 
     Up to a constant; the density is the mean over the draws of `m`.
     """
-    skewed_shocks = m.shocks is not None and m.factor_skew is not None
-    factors = _shock_terms(m, which) if skewed_shocks else _block_terms(m, which, held)
-    n_factors = len(which)
+    factors = _shock_terms(m) if m.chained and m.shocks is not None else _block_terms(m, held)
+    n_factors = m.loadings.shape[2]
     own = None if m.joint >= 0 else _own_terms(m, held)
 
     def pooled(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -165,23 +162,24 @@ def log_density(
 type _Terms = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def _block_terms(m: Moments, which: np.ndarray, held: np.ndarray) -> _Terms:
-    """Return log densities (draw) and slopes (draw, factor) of elliptical blocks, each given those before it.
+def _block_terms(m: Moments, held: np.ndarray) -> _Terms:
+    """Return log densities (draw) and slopes (draw, factor) of elliptical blocks, of one innovations too.
 
-    Of one of them the innovations are part.
+    Each block is given those before it.
     """
     from scipy.special import gammaln
 
-    mean, nu = m.factor_mean.sum(axis=1)[:, which], np.minimum(m.factor_nu[:, 0], _MOST_NU)
-    covariance = m.factor_covariance.sum(axis=1)[:, which[:, None], which]
-    n_factors, before = len(which), np.zeros(0, dtype=int)
-    parts = []
+    mean, nu = m.factor_mean.sum(axis=1), np.minimum(m.factor_nu[:, 0], _MOST_NU)
+    covariance = m.factor_covariance.sum(axis=1)
+    n_factors = mean.shape[1]
+    parts, before = [], np.zeros(0, dtype=int)
     for b in range(nu.shape[1]):
-        at, v = np.flatnonzero(m.block[which] == b), nu[:, b]
+        at, v = np.flatnonzero(m.block == b), nu[:, b]
         cross = covariance[:, before[:, None], at]
         given = np.linalg.solve(covariance[:, before[:, None], before], cross).swapaxes(1, 2)
         precision = np.linalg.inv(covariance[:, at[:, None], at] - given @ cross)
-        size, place = -0.5 * np.linalg.slogdet(precision)[1], at
+        earlier, before = before, np.concatenate([before, at])
+        size = -0.5 * np.linalg.slogdet(precision)[1]
         if b == m.joint:
             variance = m.specific_variance[:, :, held].sum(axis=1)
             whole = np.zeros((m.n_draws, len(at) + len(held), len(at) + len(held)))
@@ -189,38 +187,39 @@ def _block_terms(m: Moments, which: np.ndarray, held: np.ndarray) -> _Terms:
             own = np.arange(len(at), whole.shape[1])
             whole[:, own, own] = 1.0 / variance
             precision, size = whole, size + 0.5 * np.log(variance).sum(axis=1)
-            place = np.append(at, n_factors + np.arange(len(held)))
-        n = len(place)
+            at = np.append(at, n_factors + np.arange(len(held)))
+        n = len(at)
         constant = gammaln(0.5 * (v + n)) - gammaln(0.5 * v) - 0.5 * n * np.log(v - 2.0) - size
-        parts.append((place, at, before, given, v, precision, constant))
-        before = np.concatenate([before, at])
+        parts.append((at, earlier, given, v, precision, constant))
     centre = np.concatenate([mean, np.zeros((m.n_draws, len(held) if m.joint >= 0 else 0))], axis=1)
 
     def terms(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         gap = x - centre
         values, slopes = np.zeros(len(gap)), np.zeros(gap.shape)
-        for place, at, earlier, given, v, precision, constant in parts:
-            left = gap[:, place]
-            left[:, : len(at)] -= np.einsum("dke,de->dk", given, gap[:, earlier])
+        for at, earlier, given, v, precision, constant in parts:
+            left, n = gap[:, at], given.shape[1]
+            left[:, :n] -= np.einsum("dke,de->dk", given, gap[:, earlier])
             pull = np.einsum("dkl,dl->dk", precision, left)
             square = (left * pull).sum(axis=1)
-            values += constant - 0.5 * (v + len(place)) * np.log1p(square / (v - 2.0))
-            step = -((v + len(place)) / (v - 2.0 + square))[:, None] * pull
-            slopes[:, place] += step
-            slopes[:, earlier] -= np.einsum("dke,dk->de", given, step[:, : len(at)])
+            values += constant - 0.5 * (v + len(at)) * np.log1p(square / (v - 2.0))
+            steps = -((v + len(at)) / (v - 2.0 + square))[:, None] * pull
+            slopes[:, at] += steps
+            slopes[:, earlier] -= np.einsum("dk,dke->de", steps[:, :n], given)
         return values, slopes
 
     return terms
 
 
-def _shock_terms(m: Moments, which: np.ndarray) -> _Terms:
-    """Return the same where every factor has a skewed shock of its own."""
+def _shock_terms(m: Moments) -> _Terms:
+    """Return the same where factors share independent shocks."""
     assert m.shocks is not None  # noqa: S101 - the caller asks
-    most = int(np.diagonal(m.factor_covariance[0], axis1=1, axis2=2).astype(bool).sum(axis=1).argmax())
-    mean, nu = m.factor_mean.sum(axis=1)[:, which], np.minimum(m.factor_nu[:, 0], _MOST_NU)[:, which]
-    scale = np.sqrt(m.shock_variance.sum(axis=1))[:, which]
-    back = np.linalg.inv(m.shocks[:, most, which[:, None], which]) / scale[:, :, None]
-    skew = np.zeros_like(nu) if m.factor_skew is None else m.factor_skew[:, 0][:, which]
+    mean, nu = m.factor_mean.sum(axis=1), np.minimum(m.factor_nu[:, 0], _MOST_NU)
+    scale = np.sqrt(m.shock_variance.sum(axis=1))
+    # What shocks move is that of the period in which most factors are open.
+    most = int((m.shock_variance[0] > 0.0).sum(axis=1).argmax())
+    back = np.linalg.inv(m.shocks[:, most]) / scale[:, :, None]
+    skew = np.zeros_like(nu) if m.factor_skew is None else m.factor_skew[:, 0]
+    nu, skew = nu[:, m.block], skew[:, m.block]
     constant = -np.log(scale).sum(axis=1)
 
     def terms(f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
