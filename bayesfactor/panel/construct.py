@@ -27,6 +27,7 @@ from bayesfactor.panel.choice import Choice, choice_of
 from bayesfactor.panel.contract import check_factor_span, check_span, panel_digests
 from bayesfactor.panel.labels import check_factor_names, families_of, groups_of
 from bayesfactor.panel.tables import FACTORS, PRICES, RETURNS_FORM, coord_labels, opened, to_wide, window
+from bayesfactor.panel.twins import refuse_copies, warn_of_twins
 from bayesfactor.panel.units import check_unit_of_factors
 from bayesfactor.schema import (
     ASSET,
@@ -151,7 +152,9 @@ def panel_from_prices(
         dataset[FACTOR_WEIGHTS] = ((TIME, FACTOR, ASSET), weights)
     elif isinstance(factors, xr.Dataset):
         dataset = _with_open(_with_weights(dataset, factors), factors)
+    refuse_copies(dataset)
     check_span(dataset)
+    warn_of_twins(dataset)
     return dataset
 
 
@@ -214,7 +217,9 @@ def panel_from_returns(
     dataset = _assemble(kept, table, (returns, factors), groups, families, kind, year, notes)
     if isinstance(factors, xr.Dataset):
         dataset = _with_open(_with_weights(dataset, factors), factors)
+    refuse_copies(dataset)
     check_span(dataset)
+    warn_of_twins(dataset)
     return dataset
 
 
