@@ -244,10 +244,10 @@ def _judge_skew(checks: xr.Dataset, *, skewed: bool) -> list[str]:
     row = checks.sel(statistic=SKEW)
     n = int(np.isfinite(row["tail_distance"]).sum())
     # By coin, not by count: one coin that is short in a book is enough.
-    out = row.isel({s.ASSET: (np.abs(row["tail_distance"]) > SKEW_FAR).values})
+    out = row.isel({s.ASSET: np.abs(row["tail_distance"].values) > SKEW_FAR})
     reasons = []
     for right, tail, side in ((True, "rises", "short"), (False, "falls", "long")):
-        there = (out["tail_distance"] > 0.0).values == right
+        there = (out["tail_distance"].values > 0.0) == right
         one = out.isel({s.ASSET: there})
         if not one.sizes[s.ASSET]:
             continue
