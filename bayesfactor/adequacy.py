@@ -15,11 +15,15 @@ from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import block_rng, run_blocks, thinned
 from bayesfactor.laws.whole import whole_fit
 from bayesfactor.psis import psis_weights
+from bayesfactor.together import judge_together, specific_correlation
 
 __all__ = ["STATISTICS", "judge_adequacy", "predictive_checks"]
 
-STATISTICS: Final = ("kurtosis", "tail_weight", "quantile_01", "quantile_99", "minimum", "maximum")
-"""What is compared per asset: sample excess kurtosis; (q99 - q01) / (q75 - q25); and the rest by name."""
+SKEW: Final = "skew"
+STATISTICS: Final = ("kurtosis", "tail_weight", "quantile_01", "quantile_99", "minimum", "maximum", SKEW)
+"""What is compared per asset: sample excess kurtosis; (q99 - q01) / (q75 - q25); the rest by name; and skew
+of the return less its mean given the factors, (U + L - 2 M) / (U - L), U and L the means of its highest and
+lowest 5 %, M its median."""
 
 REPLICATES: Final = 200
 PIT_DRAWS: Final = 400
@@ -27,10 +31,12 @@ PIT_CELLS: Final = 10_000
 MIN_CELLS: Final = 20
 TAIL: Final = 0.01
 P_OUTSIDE: Final = 0.005
+SKEW_FAR: Final = 3.5
+"""Standard deviations of replicates from which on skew is not chance (1 % for one of thirty coins)."""
 CHANCE: Final = 0.0027
 """Two-sided probability under the model at which a LOO-PIT tail is called off: three standard errors."""
 CHANCE_ASSETS: Final = 0.005
-"""The same for the number of assets with an extreme statistic; there are six statistics."""
+"""The same for the number of assets with an extreme statistic; there are seven statistics."""
 _STREAM: Final = 7501
 """Keeps these draws apart from those that other rooms derive from the same seed."""
 
@@ -47,11 +53,13 @@ def predictive_checks(tree: xr.DataTree) -> xr.Dataset:
     -------
     Dataset
         - `tail_observed`, `tail_replicated` (the median), `tail_p` (statistic, asset): P(T(rep) >=
-          T(observed)) over 200 thinned draws; NaN for assets with fewer than 20 returns.
+          T(observed)) over 200 thinned draws, and `tail_distance`, T(observed) less the mean of T(rep) over
+          its standard deviation; NaN for assets with fewer than 20 returns.
         - `loo_pit` (cell), with coords `cell_asset` and `cell_time`: P(r_it <= observed | all other
           cells, factors of the day), for at most 10 000 evenly spaced cells and 400 thinned draws.
         - `loo_pit_below`, `loo_pit_above`: shares of cells below 1 % and above 99 %;
           `loo_pit_ks`: largest distance of the distribution of `loo_pit` from the uniform.
+        - what `bayesfactor.together.specific_correlation` returns.
 
     Raises
     ------
@@ -69,7 +77,9 @@ def predictive_checks(tree: xr.DataTree) -> xr.Dataset:
     """
     s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="diagnose")
     tree = whole_fit(tree)
-    return xr.merge([_tails(tree), _loo_pit(tree)], join="exact", compat="no_conflicts")
+    return xr.merge(
+        [_tails(tree), _loo_pit(tree), specific_correlation(tree)], join="exact", compat="no_conflicts"
+    )
 
 
 def _n_draws(tree: xr.DataTree) -> int:
@@ -93,6 +103,14 @@ def _tail_statistics(returns: np.ndarray) -> np.ndarray:
     return np.stack([kurtosis, (q99 - q01) / (q75 - q25), q01, q99, x[:, 0], x[:, -1]])
 
 
+def _skew(left: np.ndarray) -> np.ndarray:
+    """Return the skew of each series (series, cell), see `STATISTICS`."""
+    x = np.sort(left, axis=1)
+    few = max(1, round(0.05 * x.shape[1]))
+    low, high, middle = x[:, :few].mean(axis=1), x[:, -few:].mean(axis=1), np.median(x, axis=1)
+    return np.asarray((high + low - 2.0 * middle) / (high - low))
+
+
 def _tails(tree: xr.DataTree) -> xr.Dataset:
     returns = _in_canonical_order(tree)
     law = law_of(tree, thinned(_n_draws(tree), REPLICATES))
@@ -102,15 +120,20 @@ def _tails(tree: xr.DataTree) -> xr.Dataset:
     def work(i: int) -> np.ndarray:
         observed = values[i][np.isfinite(values[i])]
         if len(observed) < MIN_CELLS:
-            return np.full((3, len(STATISTICS)), np.nan)
+            return np.full((4, len(STATISTICS)), np.nan)
         replicated = law.replicate(block_rng(entropy, _STREAM, i), slice(i, i + 1))
-        there = _tail_statistics(observed[None])[:, 0]
+        # Skew is that of what the model leaves: what factors did on those days has its own.
+        centre = replicated.mean(axis=1)
+        there = np.append(_tail_statistics(observed[None])[:, 0], _skew((observed - centre)[None]))
         anew = _tail_statistics(np.ascontiguousarray(replicated.T))
-        return np.stack([there, np.median(anew, axis=1), (anew >= there[:, None]).mean(axis=1)])
+        anew = np.concatenate([anew, _skew((replicated - centre[:, None]).T)[None]])
+        spread = anew.std(axis=1)
+        far = (there - anew.mean(axis=1)) / np.where(spread > 0.0, spread, np.nan)
+        return np.stack([there, np.median(anew, axis=1), (anew >= there[:, None]).mean(axis=1), far])
 
     table = np.stack(list(run_blocks(work, range(len(values)))), axis=-1)
     coords = {"statistic": list(STATISTICS), s.ASSET: returns[s.ASSET].values}
-    names = ("tail_observed", "tail_replicated", "tail_p")
+    names = ("tail_observed", "tail_replicated", "tail_p", "tail_distance")
     found = xr.Dataset({n: (("statistic", s.ASSET), table[j]) for j, n in enumerate(names)}, coords=coords)
     return found.sel({s.ASSET: tree[s.OBSERVED_DATA][s.ASSET].values})
 
@@ -150,7 +173,9 @@ def _loo_pit(tree: xr.DataTree) -> xr.Dataset:
     )
 
 
-def judge_adequacy(checks: xr.Dataset, pareto_k: np.ndarray, step: str = "period") -> tuple[str, list[str]]:
+def judge_adequacy(
+    checks: xr.Dataset, pareto_k: np.ndarray, step: str = "period", *, skewed: bool = False
+) -> tuple[str, list[str]]:
     """Return `ok` or `warn`, and what is out of the ordinary in plain words.
 
     Parameters
@@ -161,13 +186,16 @@ def judge_adequacy(checks: xr.Dataset, pareto_k: np.ndarray, step: str = "period
         Of the leave-one-out weights of each row; NaN where there is none.
     step : str
         What one period is called.
+    skewed : bool
+        Whether the model has skewed laws already.
 
     Returns
     -------
     verdict : {"ok", "warn"}
     reasons : list of str
     """
-    reasons = [*_judge_tails(checks), *_judge_pit(checks)]
+    reasons = [*_judge_tails(checks), *_judge_skew(checks, skewed=skewed), *judge_together(checks)]
+    reasons += _judge_pit(checks)
     known = pareto_k[np.isfinite(pareto_k)]
     bad = int((known > 0.7).sum())
     if bad > 0.01 * len(known):
@@ -179,25 +207,61 @@ def judge_adequacy(checks: xr.Dataset, pareto_k: np.ndarray, step: str = "period
 
 
 def _judge_tails(checks: xr.Dataset) -> list[str]:
-    from scipy.stats import binom
-
     reasons = []
     for statistic in checks["statistic"].values:
-        row = checks.sel(statistic=statistic)
-        row = row.isel({s.ASSET: np.isfinite(row["tail_p"].values)})
-        n = row.sizes[s.ASSET]
-        far = (row["tail_p"] < P_OUTSIDE) | (row["tail_p"] > 1 - P_OUTSIDE)
-        count = int(far.sum())
-        if n == 0 or count <= binom.isf(CHANCE_ASSETS, n, 2 * P_OUTSIDE):
+        out, n = _far(checks, statistic)
+        if statistic == SKEW or not out.sizes[s.ASSET]:
             continue
-        out = row.isel({s.ASSET: far.values})
-        names = ", ".join(out[s.ASSET].values.astype(str)[:5]) + (
-            f" and {count - 5} more" if count > 5 else ""
-        )
         observed, replicated = (float(out[v].median()) for v in ("tail_observed", "tail_replicated"))
         reasons.append(
-            f"{statistic} of {count} of {n} assets is not what the model makes ({observed:.3g} observed, "
-            f"{replicated:.3g} replicated, medians): {names}."
+            f"{statistic} of {out.sizes[s.ASSET]} of {n} assets is not what the model makes ({observed:.3g} "
+            f"observed, {replicated:.3g} replicated, medians): {_few(out[s.ASSET].values)}."
+        )
+    return reasons
+
+
+def _far(checks: xr.Dataset, statistic: str) -> tuple[xr.Dataset, int]:
+    """Return assets whose statistic is not what the model makes, none if by chance; and of how many."""
+    from scipy.stats import binom
+
+    row = checks.sel(statistic=statistic)
+    row = row.isel({s.ASSET: np.isfinite(row["tail_p"].values)})
+    n = row.sizes[s.ASSET]
+    far = ((row["tail_p"] < P_OUTSIDE) | (row["tail_p"] > 1 - P_OUTSIDE)).values
+    by_chance = n == 0 or far.sum() <= binom.isf(CHANCE_ASSETS, n, 2 * P_OUTSIDE)
+    return row.isel({s.ASSET: far & (not by_chance)}), n
+
+
+def _few(names: np.ndarray) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names.astype(str)[:5]) + more
+
+
+def _judge_skew(checks: xr.Dataset, *, skewed: bool) -> list[str]:
+    """Return which side of which coins is wilder than the model says, who suffers, and what card cures it."""
+    if SKEW not in checks["statistic"].values:
+        return []
+    row = checks.sel(statistic=SKEW)
+    n = int(np.isfinite(row["tail_distance"]).sum())
+    # By coin, not by count: one coin that is short in a book is enough.
+    out = row.isel({s.ASSET: np.abs(row["tail_distance"].values) > SKEW_FAR})
+    reasons = []
+    for right, tail, side in ((True, "rises", "short"), (False, "falls", "long")):
+        there = (out["tail_distance"].values > 0.0) == right
+        one = out.isel({s.ASSET: there})
+        if not one.sizes[s.ASSET]:
+            continue
+        observed, replicated = (float(one[v].median()) for v in ("tail_observed", "tail_replicated"))
+        cure = (
+            "the model's own skew is not enough; judge both sides by bf.backtest."
+            if skewed
+            else "a card with skewed laws cures it: gjr-skew-t or score-skew-t."
+        )
+        reasons.append(
+            f"skew of {one.sizes[s.ASSET]} of {n} assets is not what the model makes ({observed:.2f} "
+            f"observed, {replicated:.2f} replicated, medians), {tail} go further than it says: "
+            f"{_few(one[s.ASSET].values)}. VaR and ES of {side} positions in them are too small, of the "
+            f"other side too large; {cure}"
         )
     return reasons
 
@@ -206,13 +270,15 @@ def _judge_pit(checks: xr.Dataset) -> list[str]:
     pit = checks["loo_pit"].values
     days = np.unique(checks["cell_time"].values, return_inverse=True)[1]
     reasons = []
-    for side, beyond in (("lower", pit < TAIL), ("upper", pit > 1 - TAIL)):
+    for side, position, beyond in (("lower", "long", pit < TAIL), ("upper", "short", pit > 1 - TAIL)):
         share = float(beyond.mean())
         if _chance_of(beyond, days) < CHANCE:
             remedy = "fatter" if share > TAIL else "thinner"
+            found = "small" if share > TAIL else "large"
             reasons.append(
                 f"the model's {side} 1 % of returns given the factors happened {share:.1%} of the time "
-                f"({len(pit)} cells, leave-one-out): the data have {remedy} tails than the model."
+                f"({len(pit)} cells, leave-one-out): the data have {remedy} tails than the model. "
+                f"Far in the tail, the risk of {position} positions is too {found}."
             )
     return reasons
 

@@ -102,7 +102,9 @@ def diagnose(tree: xr.DataTree, *, check_adequacy: bool = True) -> xr.Dataset:
         data.attrs["adequacy_reasons"] = "not checked, since some draws are not finite."
         return data
     checks = predictive_checks(tree)
-    adequacy, reasons = judge_adequacy(checks, data["pareto_k"].values, step_in(tree))
+    adequacy, reasons = judge_adequacy(
+        checks, data["pareto_k"].values, step_in(tree), skewed=s.SKEW in tree[s.POSTERIOR].data_vars
+    )
     data = xr.merge([data, checks], join="exact", combine_attrs="override")
     data.attrs |= {"adequacy": adequacy, "adequacy_reasons": "\n".join(reasons)}
     return data

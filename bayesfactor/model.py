@@ -13,7 +13,7 @@ from bayesfactor import schema as s
 from bayesfactor.calls import verb
 from bayesfactor.errors import BayesFactorError, CardError, ModelError, unknown_names
 from bayesfactor.limits import check_choice, check_count, check_number, said
-from bayesfactor.panel import check_panel, check_span
+from bayesfactor.panel import check_panel, check_span, refuse_copies
 from bayesfactor.structures import STRUCTURES
 from bayesfactor.structures.beliefs import checked_priors
 
@@ -123,6 +123,7 @@ class FactorModel:
         """
         check_panel(panel)
         panel = self.sees(panel)
+        refuse_copies(panel)
         check_span(panel)
         with self._named_failures():
             return STRUCTURES[self.structure].build(panel, self.priors, self.options)

@@ -28,7 +28,7 @@ class Room:
 
 
 ROOMS = {
-    "ground": Room("errors words accessor intact schema interrupts limits calls periods shortfall"),
+    "ground": Room("errors words accessor intact schema interrupts limits calls pairwise periods shortfall"),
     "keep": Room("keep", "ground"),
     "tables": Room("tables", "keep ground"),
     "panel": Room("panel", "keep tables ground"),
@@ -45,7 +45,7 @@ ROOMS = {
     # --- the wall: what is below reads a DataTree and nothing else ---
     "forecast": Room("forecast", "laws ground"),
     "psis": Room("psis", "ground"),
-    "adequacy": Room("adequacy", "psis forecast laws ground"),
+    "adequacy": Room("adequacy together", "psis forecast laws ground"),
     "diagnose": Room("diagnose", "adequacy psis forecast laws ground"),
     "compare": Room("compare", "psis forecast laws ground"),
     "positions": Room("positions", "tables ground"),

@@ -257,6 +257,23 @@ class Law(Protocol):
         """Return latent factors of each day given its returns (draw, time, latent)."""
         ...
 
+    @property
+    def own_weights(self) -> np.ndarray:
+        """Last weights W of factors made of the assets themselves (factor, asset), or (0, asset)."""
+        ...
+
+    @property
+    def ahead(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Alpha, loadings and the response G to own factors that make the future add up."""
+        ...
+
+    def specific(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return specific returns over their scale (draw, asset, time), and the scale (draw, asset).
+
+        Latent factors of a day are drawn given its returns. NaN where there is no return.
+        """
+        ...
+
     def cell_log_likelihood(self, assets: slice, cells: np.ndarray | None = None) -> np.ndarray:
         """Return (cell, draw) for the observed cells of some assets, or some of these cells."""
         ...

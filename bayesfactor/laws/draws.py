@@ -261,6 +261,11 @@ class Common:
         """Return latent factors of each day given its returns (draw, time, latent)."""
         return np.empty((self.n_draws, self.returns.shape[1], 0))
 
+    def specific(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return specific returns over their scale (draw, asset, time), and the scale (draw, asset)."""
+        left = self.returns - self.alpha[:, :, None] - self.loadings @ self.factors
+        return left / self.sigma[:, :, None], self.sigma
+
     def _observed(self, assets: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return asset and time of the observed cells of some assets, asset by asset."""
         rows, times = np.nonzero(np.isfinite(self.returns[assets]))

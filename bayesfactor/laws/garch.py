@@ -230,6 +230,14 @@ class GarchLaw:
         """Return latent factors: there are none (draw, time, 0)."""
         return np.empty((self.n_draws, self.returns.shape[1], 0))
 
+    def specific(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return specific returns over their scale of the day (draw, asset, time), and the long-run scale."""
+        out = np.full((self.n_draws, *self.returns.shape), np.nan)
+        for i in range(len(self.returns)):
+            rows, times, _, residuals, path = self._cells(slice(i, i + 1))
+            out[:, i + rows, times] = (residuals / np.sqrt(path)).T
+        return out, self.assets.own[:, 0]
+
     def _cells(self, assets: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return asset and time of observed cells; (cell, draw) log density, residual and variance."""
         self._refuse_if_moved()

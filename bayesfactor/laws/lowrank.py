@@ -242,6 +242,12 @@ class LowRankLaw(Common):
             out[d] = mean[d] + normal
         return out
 
+    def specific(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return specific returns over their scale (draw, asset, time), and the scale (draw, asset)."""
+        left, scale = super().specific(rng)
+        shared = self.latent @ self.scores(rng).swapaxes(1, 2)
+        return left - shared / scale[:, :, None], scale
+
     @cached_property
     def ahead(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Alpha, loadings on observed and latent factors, and G, that make the future add up."""

@@ -7,6 +7,7 @@ rooms rely on that and check nothing again but `check_panel`.
 from bayesfactor.panel.construct import panel_from_prices, panel_from_returns
 from bayesfactor.panel.contract import check_panel, check_span, panel_digests
 from bayesfactor.panel.openings import open_factors
+from bayesfactor.panel.twins import refuse_copies
 
 __all__ = [
     "check_panel",
@@ -15,4 +16,5 @@ __all__ = [
     "panel_digests",
     "panel_from_prices",
     "panel_from_returns",
+    "refuse_copies",
 ]

@@ -29,6 +29,7 @@ from bayesfactor.panel.holes import blank_rows, carried, closed_cells, skipped_s
 from bayesfactor.panel.labels import check_factor_names, families_of, groups_of
 from bayesfactor.panel.openings import open_factors
 from bayesfactor.panel.tables import FACTORS, PRICES, RETURNS_FORM, coord_labels, opened, to_wide, window
+from bayesfactor.panel.twins import refuse_copies, warn_of_twins
 from bayesfactor.panel.units import check_unit_of_factors
 from bayesfactor.schema import (
     ASSET,
@@ -157,7 +158,9 @@ def panel_from_prices(
     elif isinstance(factors, xr.Dataset):
         dataset = _with_weights(dataset, factors)
     dataset = _with_open(dataset, factors, closed)
+    refuse_copies(dataset)
     check_span(dataset)
+    warn_of_twins(dataset)
     return dataset
 
 
@@ -222,7 +225,9 @@ def panel_from_returns(
     if isinstance(factors, xr.Dataset):
         dataset = _with_weights(dataset, factors)
     dataset = _with_open(dataset, factors, closed)
+    refuse_copies(dataset)
     check_span(dataset)
+    warn_of_twins(dataset)
     return dataset
 
 
