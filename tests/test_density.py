@@ -14,6 +14,7 @@ from pymc.initial_point import make_initial_point_fn
 import bayesfactor as bf
 from bayesfactor import sampling
 from bayesfactor.density import UnreadableGraphError, read_density
+from bayesfactor.density.first import first_call
 from bayesfactor.sampling import nuts, verb
 from bayesfactor.structures import STRUCTURES
 
@@ -296,3 +297,9 @@ def test_a_scale_that_collapses_does_not_drag_the_rest(seed):
     assert found.attrs["verdict"] == "ok", found.attrs["reasons"]
     assert int(found["divergences"]) == 0
     assert float(tree["posterior"]["nu_log_sd"].mean()) < 0.5
+
+
+def test_the_first_call_on_a_machine_says_that_it_compiles(tmp_path):
+    assert "compiling" in first_call(tmp_path)
+    (tmp_path / "kernels.pool-1.py313.nbi").touch()
+    assert first_call(tmp_path) == ""

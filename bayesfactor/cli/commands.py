@@ -121,7 +121,9 @@ def factors(
     ] = None,
     market_cap: Annotated[Path | None, typer.Option(help="Market capitalisations, as prices.")] = None,
     volume: Annotated[Path | None, typer.Option(help="Traded value, as prices.")] = None,
-    sectors: Annotated[Path | None, typer.Option(help="Table of asset and sector.")] = None,
+    sectors: Annotated[
+        Path | None, typer.Option("--sectors", "--groups", help="Table of asset and sector.")
+    ] = None,
     drivers: Annotated[Path | None, typer.Option(help="Levels of drivers by day.")] = None,
     spec: Annotated[Path | None, typer.Option(help="TOML that says how drivers become innovations.")] = None,
     which: Annotated[str | None, typer.Option(help="Names of the catalogue, with commas.")] = None,
@@ -191,7 +193,9 @@ def fit(
     out: Annotated[Path, typer.Option(help="Where the fit goes: .nc or .zarr.")],
     model: Annotated[str, typer.Option(help="A name of `bayesfactor models`, or a card.")] = "hierarchical-t",
     n_latent: Annotated[int | None, typer.Option(help="Latent factors, where the model has any.")] = None,
-    groups: Annotated[Path | None, typer.Option(help="Table of asset and group.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option("--groups", "--sectors", help="Table of asset and group.")
+    ] = None,
     factors: Annotated[
         Path | None, typer.Option(help="Table of factor returns by date, or .nc of `factors`.")
     ] = None,

@@ -13,6 +13,7 @@ from numba import carray, cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from bayesfactor.density.first import say_first_call
 from bayesfactor.density.kernels import pool, prior
 from bayesfactor.likelihoods.blocks_kernel import blocks_kernel
 from bayesfactor.likelihoods.garch_kernel import garch_kernel
@@ -43,6 +44,10 @@ class At(IntEnum):
 
 _SIZE: Final = len(At)
 _GRADIENT_NOT_FINITE, _VALUE_NOT_FINITE = 3, 4  # the sampler rejects the point
+
+
+# What follows is compiled as it is read.
+say_first_call(pool.stats.cache_path)
 
 
 @intrinsic
