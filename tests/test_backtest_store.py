@@ -21,6 +21,9 @@ from bayesfactor.backtest import run
 HOW = {"window": 20, "refit_every": 5, "random_seed": 1, "progressbar": False}
 MODELS = ["normal", "historical"]
 
+# The spread of these tests has a leg without returns at times, which is told elsewhere.
+pytestmark = pytest.mark.filterwarnings("ignore:portfolio 'spread' has long and short")
+
 
 @pytest.fixture(scope="module")
 def panel():
