@@ -180,7 +180,12 @@ def fits(value: Any, hint: Any) -> bool:
     except TypeError:
         return True
     if not right or not inner or isinstance(value, str):
-        return right and not (isinstance(value, str | bytes) and kind is not str and issubclass(str, kind))
+        return right and not (
+            isinstance(value, str | bytes)
+            and kind is not str
+            and kind is not object
+            and issubclass(str, kind)
+        )
     if isinstance(value, Mapping):
         return all(fits(k, inner[0]) and fits(v, inner[-1]) for k, v in value.items())
     if isinstance(value, list | tuple | set | frozenset):

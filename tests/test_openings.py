@@ -53,7 +53,7 @@ def test_closed_hours_of_the_week_are_found():
     shut = (np.asarray(hours.day_of_week) >= 5) | (hours.hour < 14) | (hours.hour >= 21)
     x = np.where(shut, 0.0, moves(n=len(hours)))
     np.testing.assert_array_equal(still(x, hours.values), shut)
-    calendar = Calendar.of(hours.values, ~shut[None])
+    calendar = Calendar.of(hours.values, ~shut[None], np.ones(len(hours), dtype=bool))
     later = pd.date_range(hours[-1], periods=24 * 8, freq="h")[1:]
     expected = (np.asarray(later.day_of_week) < 5) & (later.hour >= 14) & (later.hour < 21)
     np.testing.assert_array_equal(calendar.ahead(len(later))[:, 0], expected)
@@ -72,18 +72,20 @@ def test_the_calendar_goes_on_as_it_was(last):
     opened = np.ones((2, 60), dtype=bool)
     opened[1] = np.asarray(days.day_of_week) < 5
     opened[1, [10, 58 if last.endswith("28") else 56]] = False
-    ahead = Calendar.of(days.values, opened).ahead(10)
+    ahead = Calendar.of(days.values, opened, np.ones(len(days), dtype=bool)).ahead(10)
     later = pd.date_range(last, periods=11)[1:]
     assert ahead[:, 0].all()
     np.testing.assert_array_equal(ahead[:, 1], np.asarray(later.day_of_week) < 5)
-    np.testing.assert_array_equal(Calendar.of(days.values, opened).after(3).ahead(7), ahead[3:])
+    np.testing.assert_array_equal(
+        Calendar.of(days.values, opened, np.ones(len(days), dtype=bool)).after(3).ahead(7), ahead[3:]
+    )
 
 
 def test_a_panel_of_business_days_has_no_weekend_to_come():
     days = pd.bdate_range("2024-01-01", "2024-03-01")
     opened = np.ones((1, len(days)), dtype=bool)
     opened[0, days == "2024-02-19"] = False
-    calendar = Calendar.of(days.values, opened)
+    calendar = Calendar.of(days.values, opened, np.ones(len(days), dtype=bool))
     assert calendar.ahead(5).all()
     assert calendar.after(1).last == np.datetime64("2024-03-04")
 
@@ -91,14 +93,14 @@ def test_a_panel_of_business_days_has_no_weekend_to_come():
 def test_a_weekly_series_on_days_moves_on_its_day_alone():
     days = pd.date_range("2024-01-01", periods=90)
     opened = (np.asarray(days.day_of_week) == 3)[None]
-    ahead = Calendar.of(days.values, opened).ahead(7)[:, 0]
+    ahead = Calendar.of(days.values, opened, np.ones(len(days), dtype=bool)).ahead(7)[:, 0]
     assert pd.date_range(days[-1], periods=8)[1:][ahead].day_of_week.tolist() == [3]
 
 
 def test_a_series_that_moves_on_no_day_in_particular_rules_none_out():
     days = pd.date_range("2024-01-01", periods=90)
     opened = (np.arange(90) % 30 == 0)[None]
-    assert Calendar.of(days.values, opened).ahead(7).all()
+    assert Calendar.of(days.values, opened, np.ones(len(days), dtype=bool)).ahead(7).all()
 
 
 # --- drivers ------------------------------------------------------------------------------------
