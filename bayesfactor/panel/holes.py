@@ -38,6 +38,9 @@ def carried(values: np.ndarray, blank: np.ndarray) -> np.ndarray:
 def skipped_stamps(table: pd.DataFrame, kept: pd.Index, what: str) -> dict[str, int]:
     """Return the note on how many stamps within the kept rows have no value; say so where they are many."""
     inside = table.loc[kept[0] : kept[-1]] if len(kept) else table.iloc[:0]
+    seen = np.flatnonzero(~blank_rows(inside))
+    # Before the first listing and after the last there is no hole.
+    inside = inside.iloc[seen[0] : seen[-1] + 1] if len(seen) else inside.iloc[:0]
     stamps = pd.DatetimeIndex(inside.index[blank_rows(inside)])
     if not len(stamps):
         return {}
