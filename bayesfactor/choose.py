@@ -13,6 +13,7 @@ from bayesfactor.diagnose import diagnose
 from bayesfactor.errors import ModelError
 from bayesfactor.fit import fit
 from bayesfactor.laws.blocks import Seed, root_entropy
+from bayesfactor.limits import check_count
 from bayesfactor.model import FactorModel
 from bayesfactor.registry import get_model
 from bayesfactor.structures import STRUCTURES
@@ -69,7 +70,10 @@ def choose_n_latent(
     .. [1] Sivula, T., Magnusson, M., Matamoros, A. A. and Vehtari, A. (2025). Uncertainty in Bayesian
        leave-one-out cross-validation based model comparison. Bayesian Analysis.
     """
-    base, numbers = get_model(model), sorted(set(n_latent))
+    base, numbers = (
+        get_model(model),
+        sorted({check_count("n_latent", k, least=0, most=1000) for k in n_latent}),
+    )
     if "n_latent" not in STRUCTURES[base.structure].options:
         msg = f"{base.name} has no latent factors to choose. Use 'latent-t' or 'hybrid-t'."
         raise ModelError(msg)

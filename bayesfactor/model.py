@@ -21,7 +21,7 @@ __all__ = ["FactorModel", "model_from_card"]
 
 SAMPLE_KEYS = ("draws", "tune", "chains", "target_accept", "max_treedepth", "adaptation")
 ADAPTATIONS = ("diag", "low_rank")
-_COUNTS = {"draws": (1, 10**9), "tune": (0, 10**9), "chains": (1, 1000), "max_treedepth": (1, 20)}
+_COUNTS = {"draws": (1, 10**9), "tune": (1, 10**9), "chains": (1, 1000), "max_treedepth": (1, 20)}
 _LONGEST_NAME = 100
 
 

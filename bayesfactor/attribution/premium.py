@@ -10,6 +10,7 @@ from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
 from bayesfactor.laws.factors import TRADED_FAMILIES
 from bayesfactor.laws.whole import whole_fit
+from bayesfactor.limits import said
 from bayesfactor.periods import year_in
 
 __all__ = ["decompose_premium"]
@@ -99,9 +100,10 @@ def _traded(
     tree: xr.DataTree, names: np.ndarray, families: np.ndarray, given: list[str] | None
 ) -> np.ndarray:
     if given is not None:
-        unknown = [t for t in given if t not in names]
+        known = set(names.tolist())
+        unknown = [t for t in given if not isinstance(t, str) or t not in known]
         if unknown:
-            got = ", ".join(unknown)
+            got = ", ".join(map(said, unknown))
             msg = f"traded= names factors of the fit; unknown: {got}. They are {', '.join(names)}."
             raise RiskError(msg)
         return np.isin(names, given)

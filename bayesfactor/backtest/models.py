@@ -131,9 +131,9 @@ def health_of(tree: xr.DataTree) -> Health:
     values = values[:, :, np.ptp(values, axis=(0, 1)) > 0.0].transpose(2, 0, 1)
     rhat = ess = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):  # a chain that never moved
-        if shape[1] >= 4:
+        if shape[1] >= 4 and len(values):
             ess = float(np.min(array_stats.ess(values, chain_axis=1, draw_axis=2)))
-        if shape[1] >= 4 and shape[0] > 1:
+        if shape[1] >= 4 and shape[0] > 1 and len(values):
             rhat = float(np.max(array_stats.rhat(values, chain_axis=1, draw_axis=2)))
     stats = tree[s.SAMPLE_STATS].to_dataset()
     divergences = sum(int(v.sum()) for n, v in stats.data_vars.items() if str(n).endswith("diverging"))

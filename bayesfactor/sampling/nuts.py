@@ -63,12 +63,27 @@ def run(compiled: Any, options: SampleOptions, seed: int, report: Callable[[Any]
     )
     try:
         return sampler.wait()
-    except RuntimeError as error:
+    except BaseException as error:
+        # A panic of its compiled code is no Exception.
+        if not isinstance(error, RuntimeError) and type(error).__name__ != _PANIC:
+            raise
         said = " ".join(str(error).partition("Stack backtrace")[0].split())  # the rest is addresses
         msg = f"the sampler gave up: {said}. Look for a prior that allows what overflows, or is impossible."
         raise ModelError(msg) from None
     finally:
+        _cancelled(sampler)
+
+
+_PANIC: Final = "PanicException"
+
+
+def _cancelled(sampler: Any) -> None:
+    """End its threads, if they have not ended in a panic by themselves."""
+    try:
         sampler.cancel()
+    except BaseException as error:
+        if not isinstance(error, RuntimeError) and type(error).__name__ != _PANIC:
+            raise
 
 
 _LOW_RANK: Final[dict[str, Any]] = {"mass_matrix_gamma": 1e-2, "mass_matrix_switch_freq": 40}

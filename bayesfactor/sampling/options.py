@@ -59,19 +59,19 @@ class SampleOptions:
         """
         kept = self.draws * self.chains * (_COPIES * elements + times)
         # The sampler keeps what it draws while it is tuned as well.
-        drawn = (self.draws + self.tune) * self.chains * (elements + _RECORD)
+        drawn = (self.draws + self.tune) * self.chains * (2 * elements + _RECORD)
         what = f"{self.chains} chains of {self.draws:,} draws after {self.tune:,} of {elements} elements"
         check_memory(what, kept + drawn, "Ask for fewer draws, or fewer chains.")
 
 
 _COUNTS: Final = {
     "draws": (1, 10**9),
-    "tune": (0, 10**9),
+    "tune": (1, 10**9),
     "chains": (1, 1000),
     "max_treedepth": (1, 20),
     "cores": (1, 10_000),
 }
 _COPIES: Final = 5
 """Of every element: as sampled, in the units of the graph, of the panel, beside its log prior, in passing."""
-_RECORD: Final = 30
+_RECORD: Final = 70
 """Numbers that the sampler notes of each draw besides."""

@@ -41,9 +41,10 @@ def _per_year(_: Any) -> Any:
     raise CardError(msg)
 
 
-_TRANSFORMS = {"above_two": _above_two, "either_sign": _either_sign, PER_YEAR: _per_year}
-for _name, _transform in _TRANSFORMS.items():
+_OWN = {"above_two": _above_two, "either_sign": _either_sign, PER_YEAR: _per_year}
+for _name, _transform in _OWN.items():
     register_tensor_transform(_name, _transform)
+_TRANSFORMS = _OWN | {"exp": pt.exp, "sigmoid": pt.sigmoid}
 
 
 def parse_prior(slot: str, spec: Mapping[str, Any]) -> Prior:
