@@ -9,7 +9,6 @@ import hashlib
 import io
 import re
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.bars import check_jumps, check_since, holes, read_page
 from bayesfactor.calls import verb
-from bayesfactor.errors import DownloadError, PanelError
+from bayesfactor.errors import DownloadError, PanelError, warn
 from bayesfactor.keep import check_folder, written_whole
 from bayesfactor.limits import check_count
 from bayesfactor.periods import first_moment, last_moment
@@ -246,7 +245,7 @@ def _one(
     table = table[(table.index >= first) & (table.index <= last)]
     if gaps := holes(table, step):
         msg = f"{symbol}: bars are missing in {len(gaps)} places, first from {gaps[0]} on; they stay missing."
-        warnings.warn(msg, stacklevel=3)
+        warn(msg)
     return table
 
 

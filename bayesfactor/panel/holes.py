@@ -4,12 +4,12 @@ A return needs prices at t-1 and t, so the row after such a stamp has none eithe
 themselves is not known there: their market is closed, in the sense of `factor_open`.
 """
 
-import warnings
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from bayesfactor.errors import warn
 from bayesfactor.panel.words import stamps_text
 
 __all__ = ["blank_rows", "carried", "closed_cells", "skipped_stamps"]
@@ -45,10 +45,9 @@ def skipped_stamps(table: pd.DataFrame, kept: pd.Index, what: str) -> dict[str, 
     if not len(stamps):
         return {}
     if len(stamps) > MANY * len(inside):
-        warnings.warn(
+        warn(
             f"{len(stamps)} of {len(inside)} stamps have no {what} at all, the first "
             f"{stamps_text(stamps[:1])}: they, and those after them, have no return. Is this the calendar of "
             "these data?",
-            stacklevel=3,
         )
     return {"skipped": len(stamps)}

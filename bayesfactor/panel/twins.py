@@ -5,12 +5,10 @@ the same: half of each is then said to risk less than one of them, and a spread 
 moves, hundreds of times too much.
 """
 
-import warnings
-
 import numpy as np
 import xarray as xr
 
-from bayesfactor.errors import PanelError
+from bayesfactor.errors import PanelError, warn
 from bayesfactor.pairwise import pairwise_correlation
 from bayesfactor.schema import ASSET, FACTOR_RETURNS, RETURNS
 
@@ -72,7 +70,7 @@ def warn_of_twins(panel: xr.Dataset) -> None:
             "Models with observed factors alone take it for independent: both together risk more than is "
             "said, a spread between them far less. Keep one (drop=), or fit latent factors too (hybrid-t)."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
 
 
 def _copies(one: np.ndarray, other: np.ndarray) -> bool:
