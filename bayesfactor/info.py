@@ -145,13 +145,16 @@ def _of_risk(risk: xr.Dataset) -> Info:
 
     level, volatility = float(risk[s.LEVEL].max()), float(risk["volatility"])
     annual = w.percent(volatility / worth * (per_year / horizon) ** 0.5)
+    central = ""
+    if "volatility_central" in risk:
+        central = f"; of the middle of the law {w.percent(float(risk['volatility_central']) / worth)}"
     facts = [
         ("model", str(attrs.get("model", ""))),
         ("window", f"{attrs['window_start']} to {attrs['as_of']}" if "as_of" in attrs else ""),
         ("as of", str(attrs.get("as_of", ""))),
         ("held", holding_words(risk)),
         ("drift", str(attrs.get("drift", ""))),
-        ("volatility", f"{said(volatility)}, {annual} a year"),
+        ("volatility", f"{said(volatility)}, {annual} a year{central}"),
         *(
             (f"{name} {100 * float(v):g} %", said(float(risk[key][i])))
             for key, name in (("var", "VaR"), ("es", "ES"))
