@@ -8,6 +8,7 @@ from bayesfactor.cli.backtest_command import backtest
 from bayesfactor.cli.commands import app, main
 from bayesfactor.cli.forecast_command import forecast
 from bayesfactor.cli.report_command import report
+from bayesfactor.cli.risk_command import risk
 from bayesfactor.cli.sensitivity_command import sensitivity
 from bayesfactor.cli.stress_command import stress
 from bayesfactor.cli.trades_command import trades
@@ -15,6 +16,7 @@ from bayesfactor.cli.update_command import update
 
 __all__ = ["app", "main"]
 
+app.command()(risk)
 app.command()(allocate)
 app.command()(backtest)
 app.command()(forecast)
