@@ -50,7 +50,7 @@ def risk(
         None
         if alone
         else read_weights(
-            weights, [str(a) for a in tree["observed_data"]["asset"].values], fill_zero=fill_zero
+            weights, [str(a) for a in tree["observed_data"].to_dataset()["asset"].values], fill_zero=fill_zero
         )
     )
     found = decompose_risk(
