@@ -33,6 +33,7 @@ def with_year(tree: xr.DataTree, year: int) -> xr.DataTree:
             data = data.assign_attrs(periods_per_year=year)
         out[name] = xr.DataTree(data)
     out.attrs = tree.attrs | {"periods_per_year": year}
+    out.attrs.pop("time_labels", None)  # as if it had been fitted to those stamps
     return out
 
 
