@@ -324,7 +324,8 @@ def test_factors_are_built_from_files_and_fit_takes_them(tmp_path):
     for name in ("f.nc", "f.parquet", "f.csv"):
         done = runner.invoke(app, [*call, "--out", str(tmp_path / name)])
         assert done.exit_code == 0, done.output
-        panel = bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / name)
+        families = None if name == "f.nc" else {"hash_rate": "on-chain"}  # tables hold no family
+        panel = bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / name, families=families)
         assert panel["factor"].values.tolist() == ["market", "momentum", "hash_rate"]
     assert bf.panel_from_prices(tmp_path / "prices.csv", factors=tmp_path / "f.nc")[
         "family"
