@@ -392,7 +392,7 @@ def test_factors_with_nu_near_two_are_named_in_the_warning():
     low[..., 0] = 2.05
     tree[s.POSTERIOR] = post.assign({s.FACTOR_NU: low})
     equal = dict.fromkeys(tree[s.OBSERVED_DATA][s.ASSET].values, 1.0 / 3.0)
-    with pytest.warns(UserWarning, match=r"comes from factors \(market\) with nu below 2.2"):
+    with pytest.warns(UserWarning, match=r"nu below 2.2, whose variance barely exists \(market\)"):
         risk = bf.decompose_risk(tree, equal, paths=10, random_seed=1)
     assert 0.25 < risk.attrs["volatility_share_of_barely_finite_variances"] <= 1.0
 
