@@ -13,6 +13,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import block_rng, run_blocks, thinned
+from bayesfactor.laws.drift import centre_gaps
 from bayesfactor.laws.whole import whole_fit
 from bayesfactor.psis import psis_weights
 from bayesfactor.together import judge_together, specific_correlation
@@ -33,6 +34,8 @@ TAIL: Final = 0.01
 P_OUTSIDE: Final = 0.005
 SKEW_FAR: Final = 3.5
 """Standard deviations of replicates from which on skew is not chance (1 % for one of thirty coins)."""
+FAR_CENTRE: Final = 4.0
+"""Errors by which a sample mean lies off the centre of a law, from which on that is not chance."""
 CHANCE: Final = 0.0027
 """Two-sided probability under the model at which a LOO-PIT tail is called off: three standard errors."""
 CHANCE_ASSETS: Final = 0.005
@@ -59,6 +62,7 @@ def predictive_checks(tree: xr.DataTree) -> xr.Dataset:
           cells, factors of the day), for at most 10 000 evenly spaced cells and 400 thinned draws.
         - `loo_pit_below`, `loo_pit_above`: shares of cells below 1 % and above 99 %;
           `loo_pit_ks`: largest distance of the distribution of `loo_pit` from the uniform.
+        - `centre_gap`, `centre_gap_error` (asset): how far the sample mean lies above `alpha`, and its error.
         - what `bayesfactor.together.specific_correlation` returns.
 
     Raises
@@ -77,9 +81,8 @@ def predictive_checks(tree: xr.DataTree) -> xr.Dataset:
     """
     s.check_tree(tree, s.POSTERIOR, s.OBSERVED_DATA, s.CONSTANT_DATA, verb="diagnose")
     tree = whole_fit(tree)
-    return xr.merge(
-        [_tails(tree), _loo_pit(tree), specific_correlation(tree)], join="exact", compat="no_conflicts"
-    )
+    parts = [_tails(tree), _centres(tree), _loo_pit(tree), specific_correlation(tree)]
+    return xr.merge(parts, join="exact", compat="no_conflicts")
 
 
 def _n_draws(tree: xr.DataTree) -> int:
@@ -135,6 +138,15 @@ def _tails(tree: xr.DataTree) -> xr.Dataset:
     coords = {"statistic": list(STATISTICS), s.ASSET: returns[s.ASSET].values}
     names = ("tail_observed", "tail_replicated", "tail_p", "tail_distance")
     found = xr.Dataset({n: (("statistic", s.ASSET), table[j]) for j, n in enumerate(names)}, coords=coords)
+    return found.sel({s.ASSET: tree[s.OBSERVED_DATA][s.ASSET].values})
+
+
+def _centres(tree: xr.DataTree) -> xr.Dataset:
+    """Return how far sample means lie above `alpha`, and the error of that."""
+    law, names = law_of(tree), _in_canonical_order(tree)[s.ASSET].values
+    alpha = tree[s.POSTERIOR][s.ALPHA].transpose(s.CHAIN, s.DRAW, s.ASSET).sel({s.ASSET: names})
+    gap, error = centre_gaps(law, alpha.values.reshape(law.n_draws, -1))
+    found = xr.Dataset({"centre_gap": (s.ASSET, gap), "centre_gap_error": (s.ASSET, error)}, {s.ASSET: names})
     return found.sel({s.ASSET: tree[s.OBSERVED_DATA][s.ASSET].values})
 
 
@@ -195,7 +207,7 @@ def judge_adequacy(
     reasons : list of str
     """
     reasons = [*_judge_tails(checks), *_judge_skew(checks, skewed=skewed), *judge_together(checks)]
-    reasons += _judge_pit(checks)
+    reasons += [*_judge_centres(checks), *_judge_pit(checks)]
     known = pareto_k[np.isfinite(pareto_k)]
     bad = int((known > 0.7).sum())
     if bad > 0.01 * len(known):
@@ -264,6 +276,23 @@ def _judge_skew(checks: xr.Dataset, *, skewed: bool) -> list[str]:
             f"other side too large; {cure}"
         )
     return reasons
+
+
+def _judge_centres(checks: xr.Dataset) -> list[str]:
+    """Say so where `alpha` is the centre of a law and no mean."""
+    if "centre_gap" not in checks:
+        return []
+    z = checks["centre_gap"] / checks["centre_gap_error"]
+    out = checks.isel({s.ASSET: (abs(z) > FAR_CENTRE).values})
+    if not out.sizes[s.ASSET]:
+        return []
+    gap = float(out["centre_gap"].median())
+    said = (
+        f"alpha of {out.sizes[s.ASSET]} of {checks.sizes[s.ASSET]} assets is the centre of a law and not "
+        f"their mean, which lies {gap:+.2%} a period from it (median): {_few(out[s.ASSET].values)}. For expected "
+        'returns ask for drift="posterior", and do not read alpha.'
+    )
+    return [said]
 
 
 def _judge_pit(checks: xr.Dataset) -> list[str]:

@@ -346,6 +346,24 @@ def test_a_prior_by_group_is_drawn_by_group():
     assert posterior.std(axis=0).max() < found.std(axis=0).min()
 
 
+def test_adequacy_says_where_alpha_is_no_mean():
+    """Specific returns of mean zero whose centre lies lower: the gap is said, with the words that mend it."""
+    from bayesfactor.adequacy import judge_adequacy, predictive_checks
+
+    tree = make_tree(4, 1, n_times=400, draws=50, missing=0.0, jitter=0.02)
+    plain = predictive_checks(tree)
+    assert not [r for r in judge_adequacy(plain, np.zeros(1))[1] if "is the centre of a law" in r]
+    post = tree[s.POSTERIOR].to_dataset()
+    low = post.assign({s.ALPHA: post[s.ALPHA] - xr.DataArray([0.0, 0.02, 0.02, 0.0], dims=s.ASSET)})
+    tree[s.POSTERIOR] = xr.DataTree(low)
+    (said,) = [
+        r for r in judge_adequacy(predictive_checks(tree), np.zeros(1))[1] if "is the centre of a law" in r
+    ]
+    assert "alpha of 2 of 4 assets" in said
+    assert "COIN02, COIN03" in said
+    assert 'drift="posterior"' in said
+
+
 # --- what alpha means --------------------------------------------------------------------------------
 
 

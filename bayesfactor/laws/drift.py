@@ -21,7 +21,7 @@ from bayesfactor.laws.contract import Law
 from bayesfactor.laws.whole import whole_fit
 from bayesfactor.laws.yearly import draw_prior, per_period, plain_normal
 
-__all__ = ["DRIFTS", "Means", "checked_drift", "drifting", "means_of"]
+__all__ = ["DRIFTS", "Means", "centre_gaps", "checked_drift", "drifting", "means_of"]
 
 DRIFTS: Final = ("zero", "posterior", "prior")
 """No expected return; that of the data and the prior; that of the prior alone."""
@@ -218,3 +218,23 @@ def _sample_means(law: Law) -> tuple[np.ndarray, np.ndarray]:
     np.fill_diagonal(together, 1.0)
     sd = np.sqrt(variance / count)
     return found, sd[:, None] * together * sd
+
+
+def centre_gaps(law: Law, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far sample means lie above the centre of each asset's law, and the error of that (asset).
+
+    The error is Hausman's (1978): the mean's own less the centre's, which a law that is right knows better;
+    at least half of the mean's.
+
+    Parameters
+    ----------
+    law : Law
+        With its rows.
+    centre : ndarray (draw, asset)
+        Alpha of its draws.
+    """
+    found, error = _sample_means(law)
+    n_factors = len(law.factors)
+    variance = np.diag(error)[n_factors:]
+    less = np.maximum(variance - centre.var(axis=0), 0.25 * variance)
+    return (found[:, n_factors:] - centre).mean(axis=0), np.sqrt(less)
