@@ -289,8 +289,8 @@ def _judge_centres(checks: xr.Dataset) -> list[str]:
     gap = float(out["centre_gap"].median())
     said = (
         f"alpha of {out.sizes[s.ASSET]} of {checks.sizes[s.ASSET]} assets is the centre of a law and not "
-        f"their mean, which lies {gap:+.2%} a period from it (median): {_few(out[s.ASSET].values)}. For expected "
-        'returns ask for drift="posterior", and do not read alpha.'
+        f"their mean, which lies {gap:+.2%} a period from it (median): {_few(out[s.ASSET].values)}. For "
+        'expected returns ask for drift="posterior", and do not read alpha.'
     )
     return [said]
 
