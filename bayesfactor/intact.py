@@ -102,6 +102,8 @@ class Layout:
         The group of predictions, whose factors may be more than the observed ones.
     unchecked : mapping of str to tuple of str
         Group to variables that have no range.
+    gaps : mapping of str to str
+        Variable to the dim along which it may have no draw at all at some labels (days the fit did not see).
     law : tuple of str
         Draws that a law reads where the model has them; `variables` in the attrs says which it has.
     variables : str
@@ -118,6 +120,7 @@ class Layout:
     needed: Mapping[str, tuple[str, ...]]
     ahead: str
     unchecked: Mapping[str, tuple[str, ...]]
+    gaps: Mapping[str, str]
     law: tuple[str, ...]
     variables: str
     ranges: Mapping[str, Range]
@@ -215,6 +218,9 @@ def _check_draws(data: xr.Dataset, group: str, layout: Layout, *, verb: str, nan
             continue
         out = allowed.outside(values)
         out = out & np.isfinite(values) if nan else out
+        if (along := layout.gaps.get(str(name))) in variable.dims:
+            others = [d for d in variable.dims if d != along]
+            out &= ~variable.isnull().all(others).broadcast_like(variable).transpose(*variable.dims).values
         if out.any():
             _refuse(variable, group, allowed, out, layout.sample, verb)
 

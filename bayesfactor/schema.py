@@ -307,6 +307,7 @@ _layout = Layout(
         CONSTANT_DATA: (FACTOR_RETURNS, FACTOR_WEIGHTS),
         PREDICTIONS: (FACTOR_COVARIANCE,),
     },
+    gaps={FACTOR_SCORES: TIME},
     law=(LOADINGS, LATENT_LOADINGS, FACTOR_LOCATION, FACTOR_RESPONSE, FACTOR_SCORES, *_ranges),
     variables="posterior_variables",
     ranges={**_ranges, COMMUNALITY: _share, LATENT_VARIANCE: Range(0.0)},

@@ -191,6 +191,7 @@ def test_panels_that_cannot_be_held_are_refused(panel):
         bf.backtest_allocation("equal", panel.assign(returns=(("time", "asset"), young)), **HOW)
 
 
+@pytest.mark.filterwarnings("ignore:returns jump tenfold")
 def test_a_strategy_that_loses_everything_is_named(panel):
     values = panel["returns"].values.copy()
     values[70] = -0.9
@@ -282,7 +283,7 @@ def test_the_summary_is_reproducible_and_refuses(result):
     assert first.attrs["reference"] == "equal"
     with pytest.raises(RiskError, match="did you mean 'equal'"):
         bf.summarise_allocation(result, "equals")
-    with pytest.raises(RiskError, match="at least 20 days"):
+    with pytest.raises(RiskError, match="at least 20 periods"):
         bf.summarise_allocation(result.isel(time=slice(0, 5)))
     with pytest.raises(RiskError, match="level"):
         bf.summarise_allocation(result, level=0.05)

@@ -222,6 +222,6 @@ def test_drivers_need_a_cross_section(tree):
     one = make_tree(n_assets=2, n_factors=3, n_times=60, draws=20)
     with pytest.raises(bf.RiskError, match="more assets than drivers"):
         bf.decompose_premium(one, traded=["market"])
-    with pytest.raises(bf.RiskError, match="unknown: marked"):
+    with pytest.raises(bf.RiskError, match="unknown: 'marked'"):
         bf.decompose_premium(tree, traded=["marked"])
     assert s.FAMILY in bf.decompose_premium(tree, random_seed=1).coords

@@ -254,7 +254,7 @@ REFUSED = [
     ({"models": ["hierarchical"]}, ModelError, "did you mean 'hierarchical-t'"),
     ({"models": ["normal", "normal"]}, ModelError, "twice"),
     ({"models": []}, ModelError, "at least one"),
-    ({"levels": (0.05,)}, RiskError, "between 0.5 and 1"),
+    ({"levels": (0.05,)}, RiskError, "levels are confidence levels above 0.5"),
     ({"window": 85}, RiskError, "leaves one to forecast"),
     ({"refit_every": 0}, RiskError, "refit_every"),
     ({"weights": pd.DataFrame([[1.0]], ["a"], ["BTX"])}, WeightsError, "BTX"),

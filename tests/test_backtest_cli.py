@@ -134,7 +134,7 @@ def test_equal_weights_are_the_default_and_nothing_need_be_written(folder, monke
         (("--store", "store.nc"), "the output ends in .zarr"),
         (("--report", "nowhere/page.html"), "does not exist"),
         (("--levels", "a"), "levels are numbers"),
-        (("--levels", "0.3"), "confidence levels between 0.5 and 1"),
+        (("--levels", "0.3"), "confidence levels above 0.5"),
         (("--window", 4000), "leaves one to forecast"),
     ],
 )

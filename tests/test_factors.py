@@ -46,14 +46,15 @@ def test_the_catalogue_says_what_each_factor_is_and_needs():
 @pytest.mark.parametrize("weighting", ["tercile", "rank"])
 def test_nothing_up_to_a_day_depends_on_what_comes_after_it(tables, weighting):
     """Bitwise, for every factor, and for weights that earn the next day's return too."""
-    full = build(tables, weighting=weighting)
+    every = list(bf.list_factors().index)
+    full = build(tables, weighting=weighting, which=every)
     rng = np.random.default_rng(0)
     for cut in (120, 203):
         broken = [t.copy() for t in tables]
         for table in broken:
             table.iloc[cut + 1 :] *= rng.uniform(0.7, 1.4, table.iloc[cut + 1 :].shape)
             table.iloc[cut + 3 :, 7] = np.nan
-        other = build(broken, weighting=weighting)
+        other = build(broken, weighting=weighting, which=every)
         until = slice(None, tables[0].index[cut])
         for name in ("factor_returns", "factor_weights"):
             pd.testing.assert_frame_equal(
@@ -219,6 +220,19 @@ def test_volume_of_zero_is_no_volume(tables):
     assert (factors["factor_weights"].fillna(0.0).values[:, 0, :8] == 0.0).all()
 
 
+def test_factors_with_a_gap_are_left_out_unless_they_are_named(tables):
+    """With five coins in between there is no tercile portfolio; the market goes on."""
+    prices = tables[0].copy()
+    prices.iloc[150:180, 5:] = np.nan
+    with pytest.warns(UserWarning, match=r"left out: .*momentum \(first on 2022-0.*fewer than 6 coins"):
+        factors = bf.build_factors(prices)
+    assert set(factors["factor"].values) == {"market"}
+    assert "momentum" in factors.attrs["gaps"].split(", ")
+    named = bf.build_factors(prices, which=["market", "momentum"])
+    assert named.attrs["gaps"] == ""
+    assert named["factor_returns"].sel(factor="momentum")[-100:].isnull().any()
+
+
 def test_sectors_that_are_all_coins_leave_the_largest_out(tables):
     factors = build(tables, which=["market", "sector"])
     assert factors.attrs["left_out"] == "a"
@@ -267,6 +281,8 @@ def test_data_that_are_not_given_or_do_not_fit_are_named(tables):
         bf.build_factors(prices.iloc[:, :2], which=["momentum"])
 
 
+# LUNA fell to a tenth of its price in a day, and again.
+@pytest.mark.filterwarnings("ignore:prices jump tenfold")
 @pytest.mark.skipif("BAYESFACTOR_DATA" not in os.environ, reason="needs the real coins")
 def test_weekly_market_is_that_of_liu_tsyvinski_and_wu():
     folder = Path(os.environ["BAYESFACTOR_DATA"])

@@ -194,7 +194,7 @@ def test_trades_are_refused_by_name(tree, case):
 
 
 def test_value_and_levels_are_checked(tree):
-    with pytest.raises(RiskError, match="positive worth"):
+    with pytest.raises(RiskError, match="finite number above 0"):
         bf.incremental_risk(tree, HELD, TRADES, value=0.0)
     with pytest.raises(RiskError, match="confidence levels"):
         bf.incremental_risk(tree, HELD, TRADES, levels=(5,))

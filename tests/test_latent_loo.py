@@ -86,10 +86,9 @@ def test_loo_given_sampled_factors_is_off_by_tens_of_nats(panel, tree):
 
 def pair(**kwargs):
     """A static and a latent tree of the same returns, by hand."""
-    static = make_tree(n_factors=1, n_times=60, draws=50, missing=0.1, own_market=True, **kwargs)
-    latent = latent_tree(n_factors=0, n_times=60, draws=50, missing=0.1)
-    for group in (s.OBSERVED_DATA,):
-        latent[group] = static[group].copy()
+    static = make_tree(n_assets=5, n_factors=1, n_times=60, draws=50, missing=0.1, own_market=True, **kwargs)
+    latent = latent_tree(n_assets=5, n_factors=0, n_times=60, draws=50, missing=0.1)
+    latent[s.OBSERVED_DATA] = static[s.OBSERVED_DATA].copy()
     latent = with_attrs(latent, returns_digest=static.attrs["returns_digest"])
     return {"static": static, "latent": latent}
 

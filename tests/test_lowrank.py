@@ -11,6 +11,7 @@ import bayesfactor as bf
 from bayesfactor import schema as s
 from bayesfactor.laws import law_of
 from bayesfactor.laws.blocks import block_rng
+from bayesfactor.laws.drift import means_of
 from bayesfactor.laws.woodbury import patterns
 from bayesfactor.likelihoods.kernels import static_kernel
 from bayesfactor.likelihoods.lowrank_kernel import lowrank_kernel
@@ -211,11 +212,11 @@ def test_scores_given_the_data_have_the_moments_of_the_conditional_law():
 def test_risk_of_a_latent_model_is_the_closed_form_of_its_elliptical_t():
     tree = latent_tree(n_assets=4, n_latent=2, draws=100, seed=5)
     w = dict(zip(tree[s.OBSERVED_DATA][s.ASSET].values, (0.5, 0.4, -0.2, 0.3), strict=True))
-    risk = bf.decompose_risk(tree, w, paths=1, random_seed=1, levels=(0.95, 0.99))
+    risk = bf.decompose_risk(tree, w, paths=1, random_seed=1, levels=(0.95, 0.99), drift="posterior")
     law = law_of(tree)
     weights = np.array([w[a] for a in sorted(w)])
     scale = np.sqrt(((weights @ law.latent) ** 2).sum(1) + ((weights * law.sigma) ** 2).sum(1))
-    mean, nu = -law.alpha @ weights, law.nu
+    mean, nu = -means_of(law, tree, "posterior").alpha @ weights, law.nu
     for i, level in enumerate((0.95, 0.99)):
         q = stats.t.ppf(level, nu)
         hazard = (nu + q**2) / (nu - 1) * stats.t.pdf(q, nu) / (1 - level)

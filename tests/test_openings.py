@@ -200,8 +200,8 @@ def test_blocks_are_families_and_portfolios_are_one():
     values[:, [0, 3, 4]] *= 0.02
     families = ["market", "macro", "macro", "style", "market", "on-chain"]
     panel = xr.Dataset(
-        {"factor_returns": (("time", "factor"), values)},
-        {"time": DAYS, "factor": names, "family": ("factor", families)},
+        {"factor_returns": (("time", "factor"), values), "returns": (("time", "asset"), values[:, :1])},
+        {"time": DAYS, "asset": ["a"], "factor": names, "family": ("factor", families)},
     )
     block, of = blocks_of(panel)
     # A stock index that is called a market closes at weekends, and is no part of the first block.

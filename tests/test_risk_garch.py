@@ -260,9 +260,11 @@ def test_rows_given_the_past_go_on_from_the_days_of_the_fit():
     rows = row_log_likelihood(short, panel)
     np.testing.assert_array_equal(rows, whole[s.LOG_LIKELIHOOD][s.RETURNS])
     for bad in (panel.isel(time=slice(45, 60)), panel.isel(time=slice(1, 60)), panel.isel(time=slice(0, 44))):
-        with pytest.raises(PanelError, match="starts with the days of the fit, 45 from"):
+        with pytest.raises(
+            PanelError, match="starts with those of the fit, 45 from 2024-01-01 to 2024-02-14; got"
+        ):
             row_log_likelihood(short, bad)
-    with pytest.raises(PanelError, match="starts with the days of the fit"):
+    with pytest.raises(PanelError, match="starts with those of the fit"):
         row_log_likelihood(short, panel.isel(time=[*range(45), 50, 48]))
 
 

@@ -360,7 +360,11 @@ def test_mean_loss_of_too_few_days_is_nan(backtest):
 REFUSED = [
     (lambda b: score_backtest(b, reference="ture"), RiskError, "did you mean 'true'"),
     (lambda b: score_backtest(b, confidence=90), RiskError, "confidence lies between 0 and 1; got 90"),
-    (lambda b: score_backtest(b, replications=0), RiskError, "replications is at least 1; got 0"),
+    (
+        lambda b: score_backtest(b, replications=0),
+        RiskError,
+        "replications is a whole number of at least 1; got 0",
+    ),
     (lambda b: score_backtest(b.drop_vars("es")), SchemaError, "needs the variable.* es; got: crps"),
     (lambda b: score_backtest(b.isel(level=0)), SchemaError, "var has dims time, model, portfolio, level"),
     (lambda b: score_backtest(b.drop_vars("model")), SchemaError, "none on model"),
@@ -372,7 +376,7 @@ REFUSED = [
     (
         lambda b: compare_mean_loss(b, 0.95, block=0),
         RiskError,
-        "block is between 1 and the number of days, 400",
+        "block is between 1 and the number of periods, 400",
     ),
     (lambda b: compare_mean_loss(b, 0.95, replications=0), RiskError, "replications"),
 ]

@@ -281,7 +281,10 @@ REFUSED = {
         lambda: bf.FactorShock({FIRST: 0.1}, others="froze"),
         "did you mean 'frozen'",
     ),
-    "an horizon of nothing": (lambda: bf.RegimeShift(horizon=0), "whole number of periods"),
+    "an horizon of nothing": (
+        lambda: bf.RegimeShift(horizon=0),
+        "horizon, in periods, is a whole number of at least 1",
+    ),
     "a scenario of the wrong type": (lambda: [3.0], "a scenario is one of Episode"),
     "scenarios of the wrong type": (lambda: 3.0, "mapping of names"),
     "no scenario": (list, "no scenario to run"),

@@ -269,7 +269,7 @@ BAD = {
     "other assets": (lambda: wrap(panel=renamed("asset")), PanelError, "the assets differ: in the panel alone XYZ, in the fit alone COIN01"),
     "other factors": (lambda: wrap(panel=renamed("factor")), PanelError, "the factors differ: in the panel alone XYZ, in the fit alone market"),
     "other groups": (lambda: wrap(panel=regrouped()), PanelError, "the groups differ: in the panel alone COIN01 in"),
-    "other days": (lambda: wrap(panel=market().isel(time=slice(0, 70))), PanelError, "the days differ: in the panel alone 70 rows"),
+    "other days": (lambda: wrap(panel=market().isel(time=slice(0, 70))), PanelError, "the stamps differ: in the panel alone 70 rows"),
     "a day that is none": (lambda: wrap().sel_observations(80), PanelError, "by position, 0 to 79; got 80"),
     "a day before the first": (lambda: wrap().sel_observations([-1]), PanelError, "by position"),
     "days by name": (lambda: wrap().sel_observations("2023-01-05"), PanelError, "by position"),

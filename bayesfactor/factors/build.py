@@ -58,7 +58,8 @@ def build_factors(
         left out of the factors that need it, not of the others. Zero counts as missing.
     groups : dict, Series, DataFrame, DataArray, path or None, dims (asset)
     which : str or list of str, optional
-        Names of `bf.list_factors()`; all that the given data allow by default.
+        Names of `bf.list_factors()`. By default all that the given data allow, less those that could not be
+        formed at some time after they first were: a fit needs every value. By name they stay, with NaN.
     weighting : {"tercile", "rank"}
         Legs of the long-short factors: equal weights in the outer thirds of the signal, or weights by rank.
     rebalance : int
@@ -79,7 +80,8 @@ def build_factors(
         `factor_returns` (time, factor), fractions per period, NaN where a factor could not be formed,
         and `factor_weights` (time, factor, asset), the weights that earned them; coords `family` (factor)
         and `rotates` (factor), whether coins change sides. Give it to `bf.panel_from_prices(factors=)`.
-        `attrs["too_small"]` names the sectors that have too few coins to be a factor.
+        `attrs["too_small"]` names the sectors that have too few coins to be a factor, `attrs["gaps"]` the
+        factors left out for their gaps.
 
     Raises
     ------
@@ -89,7 +91,8 @@ def build_factors(
     Warns
     -----
     UserWarning
-        If sectors have too few coins, if capitalisations are lacking, or if dead coins are left out.
+        If sectors have too few coins, if capitalisations are lacking, if factors are left out for their gaps,
+        or if dead coins are left out.
 
     Notes
     -----
@@ -155,7 +158,10 @@ def build_factors(
         weights |= found
         kinds |= dict.fromkeys(found, factor)
     dataset = _assemble(weights, kinds, values, wide, shown)
-    notes = {"left_out": left_out, "too_small": too_small, "dropped": ", ".join((*choice.drop, *gone))}
+    gaps = _gaps(dataset, min_assets) if which is None else []
+    dataset = dataset.drop_sel({s.FACTOR: gaps})
+    dropped = ", ".join((*choice.drop, *gone))
+    notes = {"left_out": left_out, "too_small": too_small, "gaps": ", ".join(gaps), "dropped": dropped}
     return dataset.assign_attrs(weighting=weighting, rebalance=rebalance, min_assets=min_assets, **notes)
 
 
@@ -286,6 +292,22 @@ def _sectors(
         formed = np.array([proportional(row, 2) for row in own])
         found[f"{SECTOR}:{name}"] = held(formed, each, returns) - market
     return found, left_out, ", ".join(str(k) for k, c in zip(kinds, counts, strict=True) if c < least)
+
+
+def _gaps(dataset: xr.Dataset, min_assets: int) -> list[str]:
+    """Return the factors that lack a value after their first, and say which."""
+    there = np.isfinite(dataset[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR).values)
+    stamps, factors = dataset.indexes[s.TIME], dataset.indexes[s.FACTOR]
+    lost = pd.DataFrame(~there & np.logical_or.accumulate(there), stamps, factors)
+    names = [str(n) for n, gap in zip(factors, lost.to_numpy().any(axis=0), strict=True) if gap]
+    if names and len(names) < len(factors):
+        warn(
+            f"factors that could not be formed at some time are left out: {columns_with_dates(lost)}. There "
+            f"fewer than {min_assets} coins have the signal, or a side has no beta. Give more coins, or name "
+            "them in which= to have them with their gaps.",
+        )
+        return names
+    return []
 
 
 def _assemble(

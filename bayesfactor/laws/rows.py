@@ -10,6 +10,7 @@ from bayesfactor import schema as s
 from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.laws import Law, law_of
 from bayesfactor.laws.whole import whole_fit
+from bayesfactor.periods import stamp_text
 
 __all__ = ["keep_state", "opened_rows", "own_rows", "places", "row_log_likelihood"]
 
@@ -114,12 +115,16 @@ def keep_state(tree: xr.DataTree, law: Law | None = None) -> None:
 def _check_start(days: np.ndarray, fitted: np.ndarray) -> None:
     """Raise unless days start with those of the fit and rise from there."""
     if not np.array_equal(days[: len(fitted)], fitted) or not (days[1:] > days[:-1]).all():
-        got = f"{len(days)} from {days[0]} to {days[-1]}" if len(days) else "none"
         msg = (
-            "rows are given the past, so a panel starts with those of the fit, "
-            f"{len(fitted)} from {fitted[0]} to {fitted[-1]}; got {got}. Give all from the first on."
+            f"rows are given the past, so a panel starts with those of the fit, {_span(fitted)}; "
+            f"got {_span(days)}. Give all from the first on."
         )
         raise PanelError(msg)
+
+
+def _span(days: np.ndarray) -> str:
+    """Write how many stamps there are, from when to when."""
+    return f"{len(days)} from {stamp_text(days[0])} to {stamp_text(days[-1])}" if len(days) else "none"
 
 
 def places(panel: xr.Dataset, dim: str, known: np.ndarray, *, others: bool) -> np.ndarray:

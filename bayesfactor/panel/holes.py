@@ -16,6 +16,8 @@ __all__ = ["blank_rows", "carried", "closed_cells", "skipped_stamps"]
 
 MANY: Final = 0.1
 """Share of the stamps that is not skipped without a word."""
+FEW: Final = 2
+"""Stamps that are an outage however short the table."""
 
 
 def blank_rows(table: pd.DataFrame) -> np.ndarray:
@@ -44,7 +46,7 @@ def skipped_stamps(table: pd.DataFrame, kept: pd.Index, what: str) -> dict[str, 
     stamps = pd.DatetimeIndex(inside.index[blank_rows(inside)])
     if not len(stamps):
         return {}
-    if len(stamps) > MANY * len(inside):
+    if len(stamps) > max(FEW, MANY * len(inside)):
         warn(
             f"{len(stamps)} of {len(inside)} stamps have no {what} at all, the first "
             f"{stamps_text(stamps[:1])}: they, and those after them, have no return. Is this the calendar of "
