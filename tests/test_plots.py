@@ -109,6 +109,20 @@ def test_risk_bars_are_the_contributions(risk):
     assert "ES 95" in ax.get_xlabel()
 
 
+@pytest.mark.parametrize("what", ["bars of risk", "tails"])
+def test_a_legend_lies_beside_the_points(what, tree, risk):
+    figure = Figure(layout="constrained")
+    axes = figure.subplots()
+    if what == "tails":
+        plot_tails(tree, ax=axes, random_seed=1)
+    else:
+        plot_risk(risk, level=0.99, by="asset", ax=axes)
+    figure.draw_without_rendering()
+    drawn = axes.get_legend().get_window_extent()
+    assert drawn.ymin >= axes.bbox.ymax - 1.0
+    assert figure.bbox.xmin <= drawn.xmin < drawn.xmax <= figure.bbox.xmax
+
+
 def test_risk_bars_fold_what_is_beyond_the_top(risk):
     ax = plot_risk(risk, by="asset", top=2, ax=new_axes())
     assert [t.get_text() for t in ax.get_yticklabels()][-1] == "other 3 assets"

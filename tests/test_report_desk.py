@@ -214,7 +214,7 @@ def test_amounts_of_large_portfolios_are_in_millions(amount, worth, text):
     assert plain(money(amount, worth)) == text
 
 
-@pytest.mark.parametrize("command", ["stress", "trades", "forecast"])
+@pytest.mark.parametrize("command", ["stress", "trades", "forecast", "allocate"])
 def test_commands_say_it_too(command, tree, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "trades.csv").write_text("trade,asset,change\nless,COIN01,-0.1\n")
