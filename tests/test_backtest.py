@@ -16,6 +16,7 @@ import xarray as xr
 import bayesfactor as bf
 from bayesfactor.backtest.holdings import history, holdings, rescaled
 from bayesfactor.errors import ModelError, RiskError, WeightsError
+from bayesfactor.model import FactorModel
 
 HOW = {
     "window": 60,
@@ -278,3 +279,25 @@ def test_log_returns_are_refused(panel, weights):
 def test_fits_that_did_not_converge_are_named(panel, weights):
     with pytest.warns(UserWarning, match="hierarchical-t: . of 3 fits"):
         bf.backtest("hierarchical-t", panel, weights.loc[["even"]], **(HOW | {"draws": 4, "tune": 1}))
+
+
+def test_threads_build_one_graph_at_a_time(panel, monkeypatch):
+    """PyMC's tables of dispatch are shared by threads: two graphs at once end in a KeyError now and then."""
+    inside, most, build = [], [], FactorModel.build
+
+    def slow(self, *args):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.1)
+        found = build(self, *args)
+        inside.pop()
+        return found
+
+    monkeypatch.setattr(FactorModel, "build", slow)
+    options = {"draws": 10, "tune": 10, "chains": 1, "progressbar": False, "random_seed": 1}
+    with ThreadPoolExecutor(3) as pool:
+        trees = list(
+            pool.map(lambda name: bf.fit(name, panel, **options), ["pooled-t", "garch-t", "pooled-t"])
+        )
+    assert most == [1, 1, 1]
+    assert all(t["posterior"].sizes["draw"] == 10 for t in trees)

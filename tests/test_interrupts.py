@@ -24,6 +24,14 @@ from bayesfactor.sampling import verb
 MANY = 10**6
 
 
+@pytest.fixture(autouse=True)
+def _heard():
+    """A shell's background job is started deaf to Ctrl-C, and so are its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press():
     signal.raise_signal(signal.SIGINT)
 

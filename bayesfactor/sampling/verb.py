@@ -12,6 +12,7 @@ from bayesfactor import schema as s
 from bayesfactor.density import Density, Geometry, UnreadableGraphError, read_density
 from bayesfactor.errors import ModelError
 from bayesfactor.interrupts import heeded
+from bayesfactor.sampling.graphs import GRAPHS
 from bayesfactor.sampling.nuts import POINT, after_pilot, compiled_graph, for_nutpie, run, shown
 from bayesfactor.sampling.options import SampleOptions
 from bayesfactor.sampling.others import numpyro, pathfinder
@@ -54,12 +55,14 @@ def sample(
     """
     seed = int(np.random.SeedSequence(key[0], spawn_key=(key[1],)).generate_state(1, np.uint32)[0] >> 1)
     with heeded():
-        _refuse_too_large(model, options)
-        _refuse_impossible(model, label)
+        with GRAPHS:
+            _refuse_too_large(model, options)
+            _refuse_impossible(model, label)
         if options.method == "nuts":
             return _nuts(model, options, seed, label, same_graph, geometry)
         other = pathfinder if options.method == "pathfinder" else numpyro
-        return other(model, options, seed)
+        with GRAPHS:
+            return other(model, options, seed)
 
 
 def _nuts(
@@ -76,7 +79,8 @@ def _nuts(
     except UnreadableGraphError as reason:
         if options.progressbar:
             print(f"Compiling the graph of the {label}, which holds {reason}", flush=True)  # noqa: T201
-        compiled = compiled_graph(model, same_graph)
+        with GRAPHS:
+            compiled = compiled_graph(model, same_graph)
     else:
         if geometry and label in geometry:
             density = density.placed(geometry[label])
@@ -134,9 +138,10 @@ _DENSITIES: Final[WeakKeyDictionary[Any, Density]] = WeakKeyDictionary()
 
 def _read(model: Any) -> Density:
     """Return the density of a graph, read once for as long as the graph lives."""
-    if model not in _DENSITIES:
-        _DENSITIES[model] = read_density(model)
-    return _DENSITIES[model]
+    with GRAPHS:
+        if model not in _DENSITIES:
+            _DENSITIES[model] = read_density(model)
+        return _DENSITIES[model]
 
 
 def _named(density: Density, points: np.ndarray, model: Any) -> xr.Dataset:
@@ -168,7 +173,7 @@ def _compiled_log_prior(model: Any, tree: xr.DataTree) -> xr.Dataset:
     import pymc as pm
 
     idata = xr.DataTree.from_dict({s.POSTERIOR: tree[s.POSTERIOR].to_dataset()})
-    with model:
+    with GRAPHS, model:
         done = pm.stats.compute_log_prior(idata, progressbar=False)
     return done[s.LOG_PRIOR].to_dataset().drop_attrs()
 
@@ -178,7 +183,7 @@ def draw_prior(model: Any, draws: int, key: tuple[int, int]) -> xr.DataTree:
     import pymc as pm
 
     rng = np.random.default_rng(np.random.SeedSequence(key[0], spawn_key=(key[1],)))
-    with heeded(), warnings.catch_warnings():
+    with heeded(), GRAPHS, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Numba will use object mode")
         # A graph that is run once is not worth compiling.
         return pm.sample_prior_predictive(
