@@ -303,6 +303,9 @@ LAYOUTS = {
     "a row of totals": lambda: lines(market()) + "Total,1,2,3\n",
     "totals and a note": lambda: lines(market()) + "Total,1,2,3\nmean,1,2,3\n",
     "dates across the columns": lambda: market().T.rename_axis("coin").to_csv(),
+    "dates across the columns, decimal commas": lambda: (
+        "# kept\n" + market().T.rename_axis("coin ").to_csv(sep=";", decimal=",")
+    ),
     "closes, adjusted and not": lambda: (
         pd.concat({c: bars(c).assign(**{"Adj Close": 1.0}) for c in COINS}, axis=1)
         .swaplevel(axis=1)

@@ -316,6 +316,7 @@ def test_trades_say_which_column_is_lacking(tmp_path):
 
 WIDE = {
     "one row": "BTC,ETH,SOL\n0.5,-0.25,0.125\n",
+    "below comments, decimal commas": "# held\ndate;BTC ;ETH;SOL\n2024-01-02;0,5;-0,25;0,125\n",
     "the last of several dates": "date,BTC,ETH,SOL\n2024-01-01,1,0,0\n2024-01-02,0.5,-0.25,0.125\n",
 }
 

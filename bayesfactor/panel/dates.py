@@ -214,7 +214,7 @@ def _numbers_too(table: Given, form: Form, column: str | None) -> str:
 def _refuse_words(values: pd.Index, table: Given, form: Form, column: str | None) -> None:
     """Refuse a column of dates in which some rows, or all, have a word: totals, notes, names of coins."""
     cells = [str(v).strip() for v in values]
-    words = [i for i, c in enumerate(cells) if not (looks_dated(c) or any(map(str.isdigit, c)))]
+    words = [i for i, c in enumerate(cells) if not any(map(str.isdigit, c))]
     if not words:
         return
     seen = few(repr(cells[i]) for i in words)

@@ -15,7 +15,7 @@ from bayesfactor.panel.dates import convert, looks_dated, reading
 from bayesfactor.panel.forms import Form
 from bayesfactor.schema import ASSET
 from bayesfactor.tables import Door, Given, plain, read_numbers
-from bayesfactor.tables.given import csv_code
+from bayesfactor.tables.given import csv_code, indexed_code
 from bayesfactor.tables.names import few
 from bayesfactor.tables.numbers import check_decimal, is_number
 
@@ -175,7 +175,7 @@ def refuse_turned(table: Given, form: Form) -> None:
         return
     code = table.code
     if table.sheet is not None:
-        code = f"{code[:-1]}, index_col=0)" if code.endswith(")") else code
+        code = indexed_code(table.sheet)
     elif len(dated) < len(names):
         code += f".set_index({next(n for n in names if n not in dated)!r})"
     msg = (

@@ -10,7 +10,7 @@ from bayesfactor.panel.fields import is_field, value_among
 from bayesfactor.panel.forms import DATE_NAMES, Form
 from bayesfactor.schema import ASSET
 from bayesfactor.tables import Given, clean_names, plain
-from bayesfactor.tables.given import csv_code
+from bayesfactor.tables.given import csv_code, indexed_code
 from bayesfactor.tables.numbers import MISSING, is_number
 
 __all__ = ["one_level"]
@@ -64,7 +64,7 @@ def _with_levels(table: Given, count: int) -> str:
     """Return code that reads a table with its rows of names."""
     if table.sheet is None:
         return table.code
-    return f"{csv_code(replace(table.sheet, padded=False))[:-1]}, header={list(range(count))}, index_col=0)"
+    return indexed_code(table.sheet, f", header={list(range(count))}")
 
 
 def _stacked_header(table: Given) -> pd.DataFrame:

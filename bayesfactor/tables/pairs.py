@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesfactor.errors import warn
 from bayesfactor.schema import ASSET
-from bayesfactor.tables.given import Given, given
+from bayesfactor.tables.given import Given, given, indexed_code
 from bayesfactor.tables.names import Door, clean, clean_names, few, plain
 from bayesfactor.tables.numbers import check_decimal, is_number, read_numbers
 
@@ -32,6 +32,7 @@ ASSET_NAMES: Final = (
 """What a column of assets is called, in small letters and digits; the first that is there is meant."""
 SIDES: Final = ("side", "positionside", "direction", "buysell", "longshort", "action")
 """What a column is called that says which numbers are sold or short."""
+_NEGATIVE: Final = ("sell", "sold", "short", "s", "ask")
 
 
 def column_called(frame: pd.DataFrame, names: Sequence[str]) -> int | None:
@@ -81,8 +82,7 @@ def refuse_sides(table: Given, door: Door) -> None:
         The door's.
     """
     place = column_called(table.frame, SIDES)
-    # a coin may be called so in a table with a column for each
-    if place is not None and any(str(c).strip().isalpha() for c in table.frame.iloc[:, place]):
+    if place is not None and any(plain(c) in _NEGATIVE for c in table.frame.iloc[:, place]):
         msg = (
             f"{door.what}: what is sold or short is negative, and there is no column of sides; got "
             f"{str(table.frame.columns[place])!r}. Give its numbers their sign, and leave it out."
@@ -207,9 +207,9 @@ def _remedy(table: Given, door: Door, key: int | None, value: str) -> str:
         return f"If that is the first row of data, write the line asset,{value} above it."
     cells = table.frame.iloc[:, 1:].to_numpy(dtype=object).ravel()
     numbers = len(cells) > 0 and all(map(is_number, cells))
-    if key is None and table.text and len(names) > 2 and (numbers or len(table.frame) == 1):
+    if key is None and table.sheet is not None and len(names) > 2 and (numbers or len(table.frame) == 1):
         dated = numbers and not is_number(str(table.frame.iloc[0, 0]))
-        code = f"{table.code[:-1]}, index_col=0)" if dated and table.code.endswith("')") else table.code
+        code = indexed_code(table.sheet) if dated else table.code
         return f"If there is one column for each asset, take one row: `{door.what} = {code}.iloc[-1]`."
     what = "asset" if key is None else value
     return f"Rename the one that holds the {door.what if what == value else 'assets'} to {what}."
