@@ -391,6 +391,27 @@ def test_tables_without_dates_say_what_stands_there(tmp_path):
         to_wide(written(tmp_path, lines(market()) + "Total,1,2,3\n"), PRICES)
 
 
+def test_names_that_differ_in_case_alone_are_said(tmp_path):
+    long = stacked()[["date", "symbol", "Close"]]
+    mixed = long.assign(symbol=[n.lower() if i % 2 else n for i, n in enumerate(long["symbol"])])
+    with (
+        pytest.warns(UserWarning, match="BTC, btc, ETH, eth, SOL and 1 more differ in case alone"),
+        pytest.raises(PanelError, match="every asset has at least one return in the window; none: BTC, btc"),
+    ):
+        bf.panel_from_prices(written(tmp_path, mixed.to_csv(index=False)))
+
+
+def test_dates_under_a_name_of_their_own_are_found_or_named(tmp_path):
+    long = stacked()[["symbol", "date", "Close"]]
+    found = to_wide(written(tmp_path, long.rename(columns={"date": "ts"}).to_csv(index=False)), PRICES)
+    np.testing.assert_array_equal(found, market())
+    with pytest.raises(
+        PanelError, match=r"the column 'symbol' holds 'BTC'.*Name the column of dates"
+    ) as caught:
+        to_wide(written(tmp_path, long.rename(columns={"date": "jour"}).to_csv(index=False)), PRICES)
+    np.testing.assert_array_equal(to_wide(mended(str(caught.value)), PRICES), market())
+
+
 def test_frames_are_turned_and_converted_by_one_line():
     with pytest.raises(PanelError, match="dates run down the rows") as caught:
         to_wide(market().T, PRICES)

@@ -334,6 +334,9 @@ def test_tables_by_name_say_what_is_lacking(tmp_path):
         weights_for(path, ASSETS)
     with pytest.raises(WeightsError, match=r"got asset, quantity. Rename the one that holds the weights"):
         weights_for(written(tmp_path, "asset,quantity\nBTC,1\n", "w.csv"), ASSETS)
+    for frame in (pd.DataFrame([HELD], columns=ASSETS), pd.DataFrame({"a": ASSETS, "b": HELD})):
+        with pytest.raises(WeightsError, match="needs the columns asset and weight"):
+            weights_for(frame, ASSETS)
     with pytest.raises(WeightsError, match=r"'btc' \(did you mean 'BTC'\?\)"):
         weights_for({"btc": 0.5, "ETH": 0.25, "SOL": 0.25}, ASSETS)
 

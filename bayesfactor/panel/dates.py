@@ -219,9 +219,17 @@ def _refuse_words(values: pd.Index, table: Given, form: Form, column: str | None
         return
     seen = few(repr(cells[i]) for i in words)
     if len(words) == len(cells):
+        dated = [str(c) for c in table.frame.columns if all(map(looks_dated, map(str, table.frame[c])))]
+        remedy = "Give one row for each date, under a column named date"
+        if dated:
+            remedy = (
+                f"Name the column of dates: `{form.what} = {table.code}.rename(columns={{{dated[0]!r}: "
+                f"'date'}})`. For the command line, add .to_csv('{form.what}.csv', index=False) and give "
+                "that file"
+            )
         msg = (
             f"{form.what}: rows have dates; the {'index' if column is None else f'column {column!r}'} holds "
-            f"{seen}. Give one row for each date, under a column named date."
+            f"{seen}. {remedy}."
         )
         raise PanelError(msg)
     if table.sheet is None:

@@ -73,7 +73,23 @@ def to_wide(data: object, form: Form) -> pd.DataFrame:
     stamps = to_stamps(dates_of(table, form, dates), form.what)
     frame = table.frame.iloc[:, places].set_axis(stamps, axis="index")
     wide = _checked_wide(table, frame, form) if label is None else _from_long(table, frame, label, form)
+    _warn_of_case([str(c) for c in wide.columns], form)
     return wide.sort_index()
+
+
+def _warn_of_case(names: list[str], form: Form) -> None:
+    """Name columns whose names differ in case alone: rows of one may have gone to two."""
+    plain_names = [n.casefold() for n in names]
+    alike = (
+        [n for n in names if plain_names.count(n.casefold()) > 1]
+        if len(set(plain_names)) < len(names)
+        else []
+    )
+    if alike:
+        warn(
+            f"{form.what}: {few(alike)} differ in case alone and are taken for different {form.dim}s. If "
+            "they are not, write them alike, such as by .str.upper().",
+        )
 
 
 def window(wide: pd.DataFrame, start: object, end: object, what: str) -> pd.DataFrame:

@@ -206,7 +206,7 @@ def _remedy(table: Given, door: Door, key: int | None, value: str) -> str:
     if table.text and len(names) == 2 and is_number(names[1]) and not is_number(names[0]):
         return f"If that is the first row of data, write the line asset,{value} above it."
     cells = table.frame.iloc[:, 1:].to_numpy(dtype=object).ravel()
-    numbers = len(cells) > 0 and all(map(is_number, cells))
+    numbers = len(cells) > 0 and all(map(is_number, map(str, cells)))
     if key is None and table.sheet is not None and len(names) > 2 and (numbers or len(table.frame) == 1):
         dated = numbers and not is_number(str(table.frame.iloc[0, 0]))
         code = indexed_code(table.sheet) if dated else table.code
