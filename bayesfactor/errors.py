@@ -106,8 +106,10 @@ _HERE = str(Path(__file__).parent)
 def unknown_names(names: Iterable[str], known: Iterable[str]) -> str:
     """Return a readable list of `names`, each with the nearest `known` one as a hint."""
     candidates = [str(k) for k in known]
+    alike = {k.casefold(): k for k in candidates}
     words = []
     for name in map(str, names):
-        near = get_close_matches(name, candidates, n=1)
+        same = alike.get(name.casefold())
+        near = [same] if same is not None else get_close_matches(name, candidates, n=1)
         words.append(f"{name!r} (did you mean {near[0]!r}?)" if near else repr(name))
     return ", ".join(words)

@@ -96,7 +96,7 @@ PANEL_CASES: list[tuple[str, Callable[[], object], type[Exception], str]] = [
     ("an unknown kind", lambda: panel_from_prices(prices(), kind="percent"), PanelError, "'simple' or 'log'; got 'percent'"),
     ("no periods per year", lambda: panel_from_prices(prices(), periods_per_year=0), PanelError, "positive number; got 0"),
     ("periods per year as text", lambda: panel_from_prices(prices(), periods_per_year="365"), PanelError, "got '365'"),
-    ("a coin that is its own market", lambda: panel_from_prices(prices()[["BTC"]]), PanelError, r"\(market\): BTC\. Drop"),
+    ("a coin that is its own market", lambda: panel_from_prices(prices()[["BTC"]]), PanelError, r"\(market\): BTC\. One coin"),
     ("a coin that is a factor", lambda: panel_from_returns(returns(), factors=returns()[["BTC"]]), PanelError, r"\(BTC\): BTC\. Drop"),
     ("a total loss", lambda: panel_from_returns(with_cell(returns(), 5, "ETH", -1.0)), PanelError, r"-1 or less: ETH \(first on 2024-01-07\)"),
     ("returns in per cent", lambda: panel_from_returns(returns() * 100), PanelError, "looks like per cent. Divide by 100"),

@@ -174,6 +174,14 @@ def test_a_file_says_the_same_as_its_rows(tmp_path):
 
 REFUSED = {
     "an unknown column": ([CALL | {"strik": 1}], r"unknown columns 'strik' \(did you mean 'strike'\?\)"),
+    "names of an exchange": (
+        [{"symbol": "BTC", "positionAmt": 1, "entryPrice": 1, "markPrice": 2, "positionSide": "BOTH"}],
+        "symbol may be asset, positionAmt may be quantity, markPrice may be price.; give shorts a negative quantity.*leave .entryPrice. out",
+    ),
+    "a date of expiry": ([CALL | {"expiry": "2024-12-27"}], "Give days, from today to expiry, for it"),
+    "a date for days": ([CALL | {"days": "2024-12-27"}], "days are a number, from today to expiry; got '2024-12-27'"),
+    "a side": ([CALL | {"side": "Sell"}], r"columns 'side'\. .*Give shorts a negative quantity instead of a side\.$"),
+    "a note": ([CALL | {"comment": "hedge"}], "Leave 'comment' out"),
     "an unknown instrument": ([CALL | {"instrument": "optoin"}], r"row 1 of positions \(BTC\): .*did you mean 'option'"),
     "no instrument": ([{"asset": "BTC", "quantity": 1}], "missing instrument"),
     "no volatility": ([CALL, {k: v for k, v in PUT.items() if k != "implied_volatility"}], "row 2 .*nothing in implied_volatility"),

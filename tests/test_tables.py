@@ -297,6 +297,41 @@ def test_columns_of_one_word_do_not_make_a_wide_table_long(tmp_path):
 
 LAYOUTS = {
     "a title": lambda: "Prices of coins\n" + lines(market()),
+    "three lines of words": lambda: (
+        "Prices of coins\nSource: desk\n\nall in USD\n" + lines(market(), ";", comma)
+    ),
+    "a row of totals": lambda: lines(market()) + "Total,1,2,3\n",
+    "totals and a note": lambda: lines(market()) + "Total,1,2,3\nmean,1,2,3\n",
+    "dates across the columns": lambda: market().T.rename_axis("coin").to_csv(),
+    "dates across the columns, decimal commas": lambda: (
+        "# kept\n" + market().T.rename_axis("coin ").to_csv(sep=";", decimal=",")
+    ),
+    "closes, adjusted and not": lambda: (
+        pd.concat({c: bars(c).assign(**{"Adj Close": 1.0}) for c in COINS}, axis=1)
+        .swaplevel(axis=1)
+        .rename_axis("Date")
+        .to_csv()
+    ),
+    "long, closes adjusted and not": lambda: stacked().assign(**{"Adj Close": 1.0}).to_csv(index=False),
+    "coins under a name of their own": lambda: (
+        stacked()[["date", "symbol", "Close"]].rename(columns={"symbol": "krypto"}).to_csv(index=False)
+    ),
+    "German days, decimal commas": lambda: (
+        market().set_axis(DAYS.strftime("%d.%m.%Y")).to_csv(sep=";", decimal=",")
+    ),
+    "German days and thousands": lambda: "\n".join(
+        f"{d:%d.%m.%Y};{row.split(';', 1)[1]}" if i else row
+        for i, (d, row) in enumerate(
+            zip(
+                [DAYS[0], *DAYS],
+                lines(market(), ";", lambda x: f"{x:,.2f}".translate(GERMAN)).splitlines(),
+                strict=True,
+            )
+        )
+    ),
+    "coin and field in one name": lambda: pd.concat(
+        {f"{c}_{k}": bars(c)[k] for c in COINS for k in ("Close", "Volume")}, axis=1
+    ).to_csv(),
     "a title above decimal commas": lambda: "Kurse\n" + lines(market(), ";", comma),
     "a row of units": lambda: lines(market()).replace("\n", "\n,USD,USD,USD\n", 1),
     "blanks between fields": lambda: lines(market(), " "),
@@ -307,7 +342,89 @@ LAYOUTS = {
 def test_layouts_that_are_refused_have_a_line_that_reads_them(case, tmp_path):
     with pytest.raises(PanelError) as caught:
         to_wide(written(tmp_path, LAYOUTS[case]()), PRICES)
+    message = str(caught.value)
+    table = mended(message)
+    np.testing.assert_array_equal(to_wide(table, PRICES), market())
+    if ".to_csv(" in message:  # and so on the command line
+        table.to_csv(tmp_path / "again.csv", index="index=False" not in message)
+        np.testing.assert_array_equal(to_wide(tmp_path / "again.csv", PRICES), market())
+
+
+OTHERS = {
+    "a page": (b"<!DOCTYPE html>\n<html><body>404</body></html>\n", "is a web page.*download it again"),
+    "an answer": (b'{"error": "rate limit"}\n', "is JSON.*Open it"),
+    "rows of an exchange": (b"[[1704067200000,1,2],[1704153600000,1,2]]", "is JSON.*read_json"),
+    "a workbook": (b"PK\x03\x04rest", "is a workbook or a zip archive.*Unpack it"),
+    "Parquet": (b"PAR1\x15\x00", "is Parquet.*Rename it"),
+    "a PDF": (b"%PDF-1.7\n", "is a PDF.*as CSV"),
+    "netCDF": (b"\x89HDF\r\n", "is netCDF or HDF5"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_files_of_another_kind_are_called_by_it(case, tmp_path):
+    data, message = OTHERS[case]
+    with pytest.raises(PanelError, match=message):
+        to_wide(written(tmp_path, data), PRICES)
+    text = lines(market()).replace("date,BTC", "PK,BTC")
+    np.testing.assert_array_equal(to_wide(written(tmp_path, text), PRICES), market())
+
+
+def test_whole_numbers_with_commas_are_read_once_it_is_said_what_they_are(tmp_path):
+    dear = (market() * 10.0).round(0)
+    path = written(tmp_path, lines(dear, ",", "{:,.0f}".format, '"'))
+    with pytest.raises(PanelError, match="decimal sign or a separator of thousands") as caught:
+        to_wide(path, PRICES)
+    np.testing.assert_array_equal(to_wide(mended(str(caught.value)), PRICES), dear)
+    prices = market().assign(ETH=[f"{x:,.0f}" for x in dear["ETH"]])
+    with pytest.raises(PanelError, match="decimal sign or a separator of thousands"):
+        to_wide(prices, PRICES)
+
+
+def test_tables_without_dates_say_what_stands_there(tmp_path):
+    path = written(tmp_path, "asset,market_cap\nBTC,1e12\nETH,3e11\n")
+    with pytest.raises(PanelError, match=r"column 'asset' holds 'BTC', 'ETH'\. Give one row for each date"):
+        to_wide(path, CAPS)
+    with pytest.raises(PanelError, match=r"the index holds 'a', 'b'"):
+        to_wide(pd.DataFrame({"BTC": [1.0, 2.0]}, index=["a", "b"]), PRICES)
+    with pytest.raises(PanelError, match=r"got 'Total', on line 22\. Delete"):
+        to_wide(written(tmp_path, lines(market()) + "Total,1,2,3\n"), PRICES)
+
+
+def test_names_that_differ_in_case_alone_are_said(tmp_path):
+    long = stacked()[["date", "symbol", "Close"]]
+    mixed = long.assign(symbol=[n.lower() if i % 2 else n for i, n in enumerate(long["symbol"])])
+    with (
+        pytest.warns(UserWarning, match="BTC, btc, ETH, eth, SOL and 1 more differ in case alone"),
+        pytest.raises(PanelError, match="every asset has at least one return in the window; none: BTC, btc"),
+    ):
+        bf.panel_from_prices(written(tmp_path, mixed.to_csv(index=False)))
+
+
+def test_dates_under_a_name_of_their_own_are_found_or_named(tmp_path):
+    long = stacked()[["symbol", "date", "Close"]]
+    found = to_wide(written(tmp_path, long.rename(columns={"date": "ts"}).to_csv(index=False)), PRICES)
+    np.testing.assert_array_equal(found, market())
+    with pytest.raises(
+        PanelError, match=r"the column 'symbol' holds 'BTC'.*Name the column of dates"
+    ) as caught:
+        to_wide(written(tmp_path, long.rename(columns={"date": "jour"}).to_csv(index=False)), PRICES)
     np.testing.assert_array_equal(to_wide(mended(str(caught.value)), PRICES), market())
+
+
+def test_frames_are_turned_and_converted_by_one_line():
+    with pytest.raises(PanelError, match="dates run down the rows") as caught:
+        to_wide(market().T, PRICES)
+    np.testing.assert_array_equal(to_wide(mended(str(caught.value), prices=market().T), PRICES), market())
+    turned = market().T.rename_axis("coin").reset_index()
+    with pytest.raises(PanelError, match="dates run down the rows") as caught:
+        to_wide(turned, PRICES)
+    np.testing.assert_array_equal(to_wide(mended(str(caught.value), prices=turned), PRICES), market())
+    for way in (str, "{:,.2f}".format, comma):
+        prices = market().map(way)
+        with pytest.raises(PanelError, match=r"Convert them") as caught:
+            to_wide(prices, PRICES)
+        np.testing.assert_array_equal(mended(str(caught.value), prices=prices), market())
 
 
 WRITTEN = {
@@ -331,6 +448,19 @@ def test_dates_in_another_style_are_refused_with_the_code_that_reads_them(case, 
         to_wide(given, PRICES)
     np.testing.assert_array_equal(to_wide(mended(str(caught.value), prices=given), PRICES), market())
     assert to_wide(mended(str(caught.value), prices=given), PRICES).index.normalize().equals(DAYS)
+
+
+def test_days_and_months_that_may_be_either_are_said(tmp_path):
+    few = market().iloc[7:19]  # the first of February to the twelfth
+    path = written(tmp_path, few.set_axis(few.index.strftime("%d/%m/%Y")).rename_axis("date").to_csv())
+    with pytest.raises(PanelError, match=r"the other way round, it is format='%m/%d/%Y'\. For the") as caught:
+        to_wide(path, PRICES)
+    assert to_wide(mended(str(caught.value)), PRICES).index.equals(few.index)
+    months = pd.date_range("2022-01-01", periods=20, freq="MS")
+    monthly = market().set_axis(months.strftime("%d/%m/%Y")).rename_axis("date")
+    with pytest.raises(PanelError, match="other way round") as caught:
+        to_wide(written(tmp_path, monthly.to_csv()), PRICES)
+    assert list(to_wide(mended(str(caught.value)), PRICES).index) == list(months)
 
 
 @pytest.mark.parametrize(("unit", "per"), [("s", 10**9), ("ms", 10**6), ("us", 10**3), ("ns", 1)])

@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tables import written
+from tables import market, mended, written
 from test_tables import Polars
 
 import bayesfactor as bf
 from bayesfactor.allocate.terms import make_terms
 from bayesfactor.backtest.portfolios import portfolios_of
 from bayesfactor.cli.inputs import read_portfolios, read_trades, read_weights
-from bayesfactor.errors import MissingFileError, PositionsError, RiskError, WeightsError
+from bayesfactor.errors import MissingFileError, PanelError, PositionsError, RiskError, WeightsError
 from bayesfactor.risk.trades import trades_for
 from bayesfactor.risk.weights import weights_for
 
@@ -271,3 +271,97 @@ def test_units_of_positions_that_are_unlikely_are_said():
     with pytest.warns(UserWarning, match="If it is per day"):
         bf.read_positions([OPTION | {"implied_volatility": 0.015}])
     assert bf.read_positions([OPTION | {"implied_volatility": "60%"}]).rows["implied_volatility"][0] == 0.6
+
+
+LISTED = {
+    "long": "trade,asset,change\nless,BTC,-0.1\nswitch,BTC,-0.1\nswitch,ETH,0.1\n",
+    "wide": "trade,BTC,ETH\nless,-0.1,\nswitch,-0.1,0.1\n",
+    "wide, a saved frame": ",BTC,ETH\nless,-0.1,\nswitch,-0.1,0.1\n",
+}
+
+
+@pytest.mark.parametrize("case", LISTED)
+def test_trades_are_read_long_and_wide(case, tmp_path):
+    found = read_trades(written(tmp_path, LISTED[case], "t.csv"))
+    assert found == {"less": {"BTC": -0.1}, "switch": {"BTC": -0.1, "ETH": 0.1}}
+
+
+def test_a_column_of_sides_is_refused_where_it_would_be_overlooked(tmp_path):
+    with pytest.raises(WeightsError, match=r"what is sold or short is negative.*got 'Side'"):
+        read_trades(written(tmp_path, "trade,asset,Side,change\nless,BTC,sell,0.1\n", "t.csv"))
+    with pytest.raises(WeightsError, match=r"what is sold or short is negative.*got 'direction'"):
+        weights_for(written(tmp_path, "asset,weight,direction\nBTC,0.5,short\n", "w.csv"), ASSETS)
+    with pytest.raises(WeightsError, match=r"what is sold or short is negative.*got 'side'"):
+        portfolios_of(
+            written(tmp_path, "portfolio,asset,side,weight\np,BTC,short,0.5\n", "p.csv"), ASSETS.tolist()
+        )
+    found = portfolios_of(written(tmp_path, "portfolio,BTC,SIDE\np,0.5,0.5\n", "p.csv"), ["BTC", "SIDE"])
+    assert found.loc["p", "SIDE"] == 0.5
+
+
+def test_a_trade_of_many_times_the_portfolio_is_said(tmp_path):
+    table = written(tmp_path, "trade,asset,change\nless,BTC,-10\n", "t.csv")
+    with pytest.warns(UserWarning, match=r"gross is 10 times it\. If they are per cent"):
+        trades_for(read_trades(table), ASSETS)
+    with pytest.warns(UserWarning, match="If they are money"):
+        trades_for({"less": {"BTC": -5000.0}}, ASSETS)
+
+
+def test_trades_say_which_column_is_lacking(tmp_path):
+    with pytest.raises(WeightsError, match=r"got asset, change, no trade\. Add one that names each trade"):
+        read_trades(written(tmp_path, "asset,change\nBTC,-0.1\n", "t.csv"))
+    with pytest.raises(WeightsError, match=r"got trade, coin, amount, no change\. Rename"):
+        read_trades(written(tmp_path, "trade,coin,amount\nless,BTC,-0.1\n", "t.csv"))
+
+
+WIDE = {
+    "one row": "BTC,ETH,SOL\n0.5,-0.25,0.125\n",
+    "below comments, decimal commas": "# held\ndate;BTC ;ETH;SOL\n2024-01-02;0,5;-0,25;0,125\n",
+    "the last of several dates": "date,BTC,ETH,SOL\n2024-01-01,1,0,0\n2024-01-02,0.5,-0.25,0.125\n",
+}
+
+
+@pytest.mark.parametrize("case", WIDE)
+def test_weights_in_one_row_are_refused_with_the_line_that_takes_it(case, tmp_path):
+    with pytest.raises(WeightsError, match="one column for each asset") as caught:
+        weights_for(written(tmp_path, WIDE[case], "w.csv"), ASSETS)
+    np.testing.assert_array_equal(weights_for(mended(str(caught.value)), ASSETS), HELD)
+
+
+def test_tables_by_name_say_what_is_lacking(tmp_path):
+    path = written(tmp_path, "BTC,0.5\nETH,-0.25\nSOL,0.125\n", "w.csv")
+    with pytest.raises(WeightsError, match="write the line asset,weight above it"):
+        weights_for(path, ASSETS)
+    with pytest.raises(WeightsError, match=r"got asset, quantity. Rename the one that holds the weights"):
+        weights_for(written(tmp_path, "asset,quantity\nBTC,1\n", "w.csv"), ASSETS)
+    for frame in (pd.DataFrame([HELD], columns=ASSETS), pd.DataFrame({"a": ASSETS, "b": HELD})):
+        with pytest.raises(WeightsError, match="needs the columns asset and weight"):
+            weights_for(frame, ASSETS)
+    with pytest.raises(WeightsError, match=r"'btc' \(did you mean 'BTC'\?\)"):
+        weights_for({"btc": 0.5, "ETH": 0.25, "SOL": 0.25}, ASSETS)
+
+
+GROUPS = {
+    "named": "asset,group\nBTC,a\nETH,b\nSOL,b\n",
+    "no header": "BTC,a\nETH,b\nSOL,b\n",
+    "names of its own": "krypto,kind\nBTC,a\nETH,b\nSOL,b\n",
+    "groups first, coins unknown as such": "sector,krypto\na,BTC\nb,ETH\nb,SOL\n",
+    "a row twice": "asset,group\nBTC,a\nETH,b\nSOL,b\nBTC,a\n",
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_the_same_groups_are_read_in_every_shape(case, tmp_path):
+    found = bf.panel_from_prices(market(), groups=written(tmp_path, GROUPS[case], "g.csv"))
+    assert list(found["group"].values) == ["a", "b", "b"]
+
+
+def test_groups_that_say_nothing_are_none(tmp_path):
+    for word in ("n/a", "NaN", "-", ""):
+        path = written(tmp_path, f"asset,group\nBTC,a\nETH,{word}\nSOL,b\n", "g.csv")
+        with pytest.raises(PanelError, match="none is given for 'ETH'"):
+            bf.panel_from_prices(market(), groups=path)
+    path = written(tmp_path, "asset,group\nBTC,1.0\nETH,1\nSOL,2\n", "g.csv")
+    assert list(bf.panel_from_prices(market(), groups=path)["group"].values) == ["1", "1", "2"]
+    with pytest.raises(PanelError, match=r"more than one is given for BTC \(40.* and 15 more\)"):
+        bf.panel_from_prices(market(), groups=market().melt(var_name="symbol")[["symbol", "value"]])

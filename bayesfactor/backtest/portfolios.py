@@ -11,7 +11,7 @@ from bayesfactor.errors import WeightsError
 from bayesfactor.risk.weights import WEIGHT_NAMES, WEIGHTS
 from bayesfactor.scoring.contract import PORTFOLIO
 from bayesfactor.tables import Door, Given, clean_names, given, named_column, numbers_of, plain
-from bayesfactor.tables.pairs import ASSET_NAMES, column_called
+from bayesfactor.tables.pairs import ASSET_NAMES, column_called, refuse_sides
 
 __all__ = ["portfolios_of"]
 
@@ -43,6 +43,7 @@ def portfolios_of(table: Any, assets: Sequence[str], *, name: str = PORTFOLIO) -
     if found is None:
         return None
     frame = found.frame
+    refuse_sides(found, _DOOR)
     portfolio, asset, weight = (column_called(frame, n) for n in (_NAMES, ASSET_NAMES, WEIGHT_NAMES))
     dates = [str(c) for c in frame.columns if plain(c) in _DATES and str(c) not in set(assets)]
     if dates:

@@ -122,7 +122,11 @@ def _check_days(table: pd.DataFrame, as_of: object) -> None:
     days = pd.DatetimeIndex(table.index).normalize()
     if not days.is_unique:
         twice = days[days.duplicated()].unique()
-        msg = f"drivers: one row per day; more on {stamps_text(twice)}. Take the last value of each day."
+        msg = (
+            f"drivers: one row per day; more on {stamps_text(twice)}. Of a table with dates for index take "
+            "the last value of each day, .resample('D').last(), or of rates such as funding their sum, "
+            ".resample('D').sum()."
+        )
         raise PanelError(msg)
     now = pd.Timestamp.now("UTC").tz_localize(None)
     today = now if as_of is None else last_moment(as_of, "as_of", daily=True)
@@ -149,7 +153,10 @@ def _wanted(table: pd.DataFrame, spec: Mapping[str, Any] | str | Path | None) ->
     absent = [d.column for d in found if d.column not in have]
     if absent:
         names = unknown_names(absent, have)
-        msg = f"drivers: the spec names columns of the table; missing: {names}. Rename or drop."
+        msg = (
+            f"drivers: the spec names columns of the table; missing: {names}; it has {few(have)}. Rename or "
+            "drop."
+        )
         raise PanelError(msg)
     return found
 

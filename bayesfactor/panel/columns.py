@@ -11,7 +11,7 @@ from bayesfactor.panel.dates import convert
 from bayesfactor.panel.forms import Form
 from bayesfactor.panel.words import few
 from bayesfactor.tables import Given, check_decimal, read_numbers
-from bayesfactor.tables.given import counting
+from bayesfactor.tables.given import counting, csv_code
 from bayesfactor.tables.numbers import MISSING, is_number
 
 __all__ = ["numbers_among", "read_columns"]
@@ -37,10 +37,15 @@ def read_columns(table: Given, frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     """
     if table.text:
         cells = (c for j in range(frame.shape[1]) for c in frame.iloc[:, j])
-        decimal = check_decimal(cells, form.door)
+        code = csv_code(table.sheet, thousands=True) if table.sheet is not None else ""
+        decimal = check_decimal(cells, form.door, code)
         columns = [_from_text(table, frame.iloc[:, j], form, decimal) for j in range(frame.shape[1])]
     else:
-        columns = [_from_frame(table, frame.iloc[:, j], form) for j in range(frame.shape[1])]
+        _refuse_text(table, frame, form)
+        columns = [
+            pd.to_numeric(frame.iloc[:, j], errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+            for j in range(frame.shape[1])
+        ]
     names = pd.Index([str(c) for c in frame.columns], dtype=object)
     read = pd.DataFrame(np.column_stack(columns), index=frame.index, columns=names)
     counts = counting(read)
@@ -78,35 +83,40 @@ def _from_text(table: Given, column: pd.Series, form: Form, decimal: str) -> np.
     return found.values
 
 
-def _from_frame(table: Given, column: pd.Series, form: Form) -> np.ndarray:
-    """Return a column as floats; text that looks like numbers is not taken for numbers."""
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    if kind not in _NUMERIC:
-        name = str(column.name)
-        seen = few(repr(v) for v in column.dropna().unique()[:3])
-        code = None if kind == "boolean" else _conversion(column, name)
-        remedy = (
-            f"Leave it out: `{form.what} = {table.code}.drop(columns={name!r})`"
-            if code is None
-            else f"Convert it: `{form.what} = {table.code}{convert(name, code)}`"
-        )
-        msg = f"{form.what}: columns hold numbers; {name!r} holds {kind} ({seen}). {remedy}."
-        raise PanelError(msg)
-    return pd.to_numeric(column, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+def _refuse_text(table: Given, frame: pd.DataFrame, form: Form) -> None:
+    """Refuse columns of a frame that are no numbers; text that looks like numbers is not taken for them."""
+    kinds = [pd.api.types.infer_dtype(frame.iloc[:, j], skipna=True) for j in range(frame.shape[1])]
+    strange = [j for j, kind in enumerate(kinds) if kind not in _NUMERIC]
+    if not strange:
+        return
+    names = [str(frame.columns[j]) for j in strange]
+    first = frame.iloc[:, strange[0]]
+    seen = few(repr(v) for v in first.dropna().unique()[:3])
+    code = None if kinds[strange[0]] == "boolean" else _conversion(first, form)
+    every = pd.concat([frame.iloc[:, j] for j in strange])
+    whole = _conversion(every, form) if code is not None and len(names) > 1 else None
+    if code is None:
+        remedy = f"Leave it out: `{form.what} = {table.code}.drop(columns={names[0]!r})`"
+    elif whole is None:
+        code = code.replace("t[c]", f"t[{names[0]!r}]")
+        remedy = f"Convert it: `{form.what} = {table.code}{convert(names[0], code)}`"
+    else:
+        made = f".assign(**{{c: table[c].pipe(lambda x: {whole.replace('t[c]', 'x')}) for c in {names!r}}})"
+        made = f".pipe(lambda table: table{made})"
+        remedy = f"Convert them: `{form.what} = {table.code}{made}`"
+    msg = f"{form.what}: columns hold numbers; {names[0]!r} holds {kinds[strange[0]]} ({seen}). {remedy}."
+    raise PanelError(msg)
 
 
-def _conversion(column: pd.Series, name: str) -> str | None:
-    """Return code that turns a column of text into the numbers it means, None where it means none."""
+def _conversion(column: pd.Series, form: Form) -> str | None:
+    """Return code that turns the column `t[c]` of text into the numbers it means, None if it means none."""
     cells = [str(c).strip() for c in column.dropna()]
     signs = [c for c in cells if re.search(r"[A-Za-z]", c) and c.lower() not in MISSING]
-    try:
-        decimal = check_decimal(cells, Form(name, "", (), (), ()).door)
-    except PanelError:
-        return None
+    decimal = check_decimal(cells, form.door)
     found = read_numbers(cells, decimal)
     if found.unread or found.mixed or signs or not np.isfinite(found.values).any():
         return None
-    at = f"t[{name!r}]"
+    at = "t[c]"
     text = f"{at}.astype(str).str.replace(r'[^0-9.,eE+-]', '', regex=True)"
     if decimal == ",":
         text += ".str.replace('.', '').str.replace(',', '.')"

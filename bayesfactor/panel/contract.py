@@ -208,10 +208,15 @@ def check_span(panel: xr.Dataset, *, tol: float = 1e-6) -> None:
     ]
     if inside:
         names = few(map(str, panel[FACTOR].to_numpy())) or "none"
+        remedy = "Drop these assets, or the factors that are made of them"
+        if panel.sizes[ASSET] == 1:
+            remedy = (
+                "One coin cannot be its own market: put more coins beside it, or give factors= (--factors) "
+                "made of others"
+            )
         msg = (
             f"an asset has a return of its own beside the factors; explained entirely by a constant and the "
-            f"factors ({names}): {few(inside)}. Drop these assets, or the factors that are made of them "
-            "(a one-coin panel cannot have its own market)."
+            f"factors ({names}): {few(inside)}. {remedy}."
         )
         raise PanelError(msg)
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -11,7 +12,9 @@ import pandas as pd
 
 from bayesfactor.errors import PanelError
 from bayesfactor.panel.forms import DATE_NAMES, Form
-from bayesfactor.tables import Given, plain
+from bayesfactor.tables import Given, check_decimal, plain
+from bayesfactor.tables.given import csv_code
+from bayesfactor.tables.names import few
 from bayesfactor.tables.numbers import MISSING, is_number
 
 __all__ = ["convert", "date_columns", "dates_of", "looks_dated"]
@@ -160,23 +163,85 @@ def _checked(values: pd.Index, table: Given, form: Form, column: str | None) -> 
         return values
     code = reading(values.tolist(), column if column is not None else 0)
     if code is not None:
+        start = _numbers_too(table, form, column)
         how = (
-            f"{table.code}{convert(column, code)}"
+            f"{start}{convert(column, code)}"
             if column is not None
-            else f"{table.code}.pipe(lambda t: t.set_axis({code.replace('t[0]', 't.index')}))"
+            else f"{start}.pipe(lambda t: t.set_axis({code.replace('t[0]', 't.index')}))"
         )
         seen = ", ".join(repr(v) for v in values[:3])
         kind = "counts since 1970" if "unit=" in code else "written in another way"
         kind = "days as a spreadsheet counts them" if "origin=" in code else kind
+        other = _other_format(values, code)
+        doubt = f" If days and months are the other way round, it is format={other!r}." if other else ""
         msg = (
             f"{form.what}: dates are ISO 8601 (such as 2023-01-31) or datetimes; got {seen}, {kind}. Read "
-            f"them so: `{form.what} = {how}`. For the command line, add .to_csv('{form.what}.csv', "
+            f"them so: `{form.what} = {how}`.{doubt} For the command line, add .to_csv('{form.what}.csv', "
             "index=False) and give that file."
         )
         raise PanelError(msg)
     if pd.api.types.infer_dtype(values, skipna=True) in {"string", "mixed"}:
+        _refuse_words(values, table, form, column)
         return pd.Index([_with_zone(v) for v in values], dtype=object)
     return values
+
+
+def _other_format(values: pd.Index, code: str) -> str | None:
+    """Return the format by which all dates may be meant as well, if that makes others of them."""
+    told = re.search(r"format='([^']+)'", code)
+    cells = [str(v).strip() for v in values if not _is_missing(v)]
+    if told is None or not cells:
+        return None
+    meant = _parsed(cells, told[1])
+    others = [f for f in _formats(cells[0]) if (found := _parsed(cells, f)) is not None and found != meant]
+    return others[0] if others else None
+
+
+def _numbers_too(table: Given, form: Form, column: str | None) -> str:
+    """Return code that reads a table, the numbers of a file with their own decimal sign."""
+    if table.sheet is None or column is None:
+        return table.code
+    cells = [c for name in table.frame.columns if name != column for c in table.frame[name]]
+    try:
+        decimal = check_decimal(cells, form.door)
+    except PanelError:
+        return table.code
+    other = "," if decimal == "." else "."
+    found = [c for c in cells if other in c and is_number(c)]
+    return csv_code(table.sheet, decimal, thousands=bool(found), words=column if found else None)
+
+
+def _refuse_words(values: pd.Index, table: Given, form: Form, column: str | None) -> None:
+    """Refuse a column of dates in which some rows, or all, have a word: totals, notes, names of coins."""
+    cells = [str(v).strip() for v in values]
+    words = [i for i, c in enumerate(cells) if not any(map(str.isdigit, c))]
+    if not words:
+        return
+    seen = few(repr(cells[i]) for i in words)
+    if len(words) == len(cells):
+        dated = [str(c) for c in table.frame.columns if all(map(looks_dated, map(str, table.frame[c])))]
+        remedy = "Give one row for each date, under a column named date"
+        if dated:
+            remedy = (
+                f"Name the column of dates: `{form.what} = {table.code}.rename(columns={{{dated[0]!r}: "
+                f"'date'}})`. For the command line, add .to_csv('{form.what}.csv', index=False) and give "
+                "that file"
+            )
+        msg = (
+            f"{form.what}: rows have dates; the {'index' if column is None else f'column {column!r}'} holds "
+            f"{seen}. {remedy}."
+        )
+        raise PanelError(msg)
+    if table.sheet is None:
+        return
+    lines = [table.sheet.lines[-len(cells) :][i] for i in words]
+    code = csv_code(replace(table.sheet, skipped=[*table.sheet.skipped, *lines]))
+    msg = (
+        f"{form.what}: dates are ISO 8601 (such as 2023-01-31); got {seen}, on line {few(lines)}. Delete "
+        f"such lines, or read the rest: `{form.what} = {code}`. For the command line, add "
+        f".to_csv('{form.what}.csv', index=False) and give that file."
+    )
+    raise PanelError(msg)
 
 
 def _with_zone(value: Any) -> Any:
@@ -198,9 +263,9 @@ def _parsed(cells: Sequence[str], form: str) -> list[dt.datetime] | None:
 def _likeliest(cells: Sequence[str], formats: list[str]) -> str:
     """Return the format, of those that all cells have, which makes the steps between dates most alike."""
 
-    def uneven(form: str) -> tuple[int, int]:
-        stamps = sorted(_parsed(cells, form) or [])
-        steps = [b - a for a, b in pairwise(stamps)]
-        return len(set(steps)), formats.index(form)
+    def uneven(form: str) -> tuple[float, int]:
+        stamps = sorted(set(_parsed(cells, form) or []))
+        steps = [(b - a).total_seconds() for a, b in pairwise(stamps)]
+        return max(steps, default=1.0) / min(steps, default=1.0), formats.index(form)
 
     return min(formats, key=uneven)

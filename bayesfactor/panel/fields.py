@@ -15,7 +15,7 @@ from bayesfactor.panel.dates import convert, looks_dated, reading
 from bayesfactor.panel.forms import Form
 from bayesfactor.schema import ASSET
 from bayesfactor.tables import Door, Given, plain, read_numbers
-from bayesfactor.tables.given import csv_code
+from bayesfactor.tables.given import csv_code, indexed_code
 from bayesfactor.tables.names import few
 from bayesfactor.tables.numbers import check_decimal, is_number
 
@@ -24,6 +24,7 @@ __all__ = [
     "refuse_fields_in_names",
     "refuse_fields_of_one_coin",
     "refuse_no_header",
+    "refuse_turned",
     "value_among",
 ]
 
@@ -75,7 +76,10 @@ def refuse_fields_in_names(table: Given, form: Form, columns: Sequence[str], dat
     remedy = "Keep one field of each coin"
     if kept:
         start = table.code + (f".set_index({date!r})" if date is not None else "")
-        remedy = f"Keep one field of each: `{form.what} = {start}[{list(kept)!r}].rename(columns={kept!r})`"
+        remedy = (
+            f"Keep one field of each: `{form.what} = {start}[{list(kept)!r}].rename(columns={kept!r})`. For "
+            f"the command line, add .to_csv('{form.what}.csv') and give that file"
+        )
     msg = (
         f"{form.what}: a wide table has one column per coin, named after it; {few(pairs)} are fields of "
         f"coins. {remedy}."
@@ -157,8 +161,52 @@ def refuse_no_header(table: Given, form: Form) -> None:
     raise PanelError(msg)
 
 
-def value_among(frame: pd.DataFrame, names: Sequence[object], form: Form, *, text: bool) -> int:
+def refuse_turned(table: Given, form: Form) -> None:
+    """Raise if dates run across the columns.
+
+    Raises
+    ------
+    PanelError
+        With the code that turns the table.
+    """
+    names = [str(c) for c in table.frame.columns]
+    dated = [n for n in names if looks_dated(n)]
+    if len(dated) < 2 or len(dated) < len(names) - 1 or isinstance(table.frame.index, pd.DatetimeIndex):
+        return
+    code = table.code
+    if table.sheet is not None:
+        code = indexed_code(table.sheet)
+    elif len(dated) < len(names):
+        code += f".set_index({next(n for n in names if n not in dated)!r})"
+    msg = (
+        f"{form.what}: dates run down the rows, {form.dim}s across the columns; got columns {few(dated)}. "
+        f"Turn the table: `{form.what} = {code}.T`. For the command line, add .to_csv('{form.what}.csv') and "
+        "give that file."
+    )
+    raise PanelError(msg)
+
+
+def value_among(
+    frame: pd.DataFrame,
+    names: Sequence[object],
+    form: Form,
+    *,
+    text: bool,
+    code: str = "",
+    level: str = "",
+) -> int:
     """Return the place of the column of values among `names`, of which a table has exactly one.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    names : sequence of str
+    form : Form
+    text : bool
+    code : str
+        Python that makes the table, for the remedy.
+    level : str
+        What `.drop` has to be told besides.
 
     Raises
     ------
@@ -174,10 +222,13 @@ def value_among(frame: pd.DataFrame, names: Sequence[object], form: Form, *, tex
     if len(found) != 1:
         listed = " or ".join(form.value_names[:3])
         got = few(str(names[j]) for j in found) or "none"
+        others = [str(names[j]) for j in found[1:]]
+        how = f"{form.what} = {code or form.what}.drop(columns={others!r}{level})"
         remedy = (
-            f"Rename yours to {form.value_names[0]!r}"
-            if not found
-            else f"Drop the others, such as by .drop(columns={str(names[found[-1]])!r})"
+            f"Drop {few(others)}, or the other: `{how}`. For the command line, add "
+            f".to_csv('{form.what}.csv'{'' if level else ', index=False'}) and give that file"
+            if found
+            else f"Rename yours to {form.value_names[0]!r}"
         )
         msg = (
             f"{form.what}: a long table has exactly one value column, named {listed}; got {got} among "

@@ -25,7 +25,7 @@ __all__ = [
 
 DATE_NAMES: Final = (
     "date", "datetime", "timeopen", "opentime", "snappedat", "observationdate", "timestamp", "time",
-    "day", "dateutc", "timeutc", "timeperiodstart", "ds", "unix", "unixtimestamp",
+    "day", "dateutc", "timeutc", "timeperiodstart", "ds", "ts", "unix", "unixtimestamp",
 )  # fmt: skip
 """What a column of dates is called; the first that is there is meant, text before counts of seconds."""
 

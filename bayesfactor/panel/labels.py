@@ -1,5 +1,6 @@
 """What assets and factors belong to: a group for every asset, a family for every factor."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ from bayesfactor.errors import PanelError, unknown_names
 from bayesfactor.panel.words import few
 from bayesfactor.schema import COMPOUNDING, DRIFT, SPECIFIC
 from bayesfactor.tables import Door, clean_names, named_cells
+from bayesfactor.tables.numbers import MISSING
 
 __all__ = ["check_factor_names", "families_of", "groups_of"]
 
@@ -29,7 +31,10 @@ def groups_of(groups: object, assets: Sequence[str], fallback: Mapping[str, str]
     homeless = [a for a in assets if a not in known]
     if homeless:
         hints = few(unknown_names([a], known) for a in homeless)
-        msg = f"every asset has a group; none is given for {hints}. Add them to groups=, or drop the assets."
+        msg = (
+            f"every asset has a group; none is given for {hints}. Add them to groups=, a row for each, or "
+            "drop the assets."
+        )
         raise PanelError(msg)
     return [known[a] for a in assets]
 
@@ -71,6 +76,13 @@ def check_factor_names(factors: Sequence[str]) -> None:
         raise PanelError(msg)
 
 
+def _words(groups: list[str]) -> list[str]:
+    """Return groups that are numbers without `.0`, which a spreadsheet adds to some of them."""
+    if all(re.fullmatch(r"[0-9]*(\.0)?", g) for g in groups):
+        return [g.removesuffix(".0") for g in groups]
+    return groups
+
+
 def _group_table(groups: object) -> dict[str, str]:
     cells = named_cells(groups, GROUPS, GROUP_NAMES, only=True)
     if cells is None:
@@ -79,12 +91,15 @@ def _group_table(groups: object) -> dict[str, str]:
             f"{type(groups).__name__}. For example groups={{'BTC': 'layer-1'}}."
         )
         raise PanelError(msg)
-    pairs = pd.Series(clean_names(cells, GROUPS), index=cells.index, dtype=object)
-    pairs = pairs[(pairs != "").to_numpy()]
+    pairs = pd.Series(_words(clean_names(cells, GROUPS)), index=cells.index, dtype=object)
+    pairs = pairs[[str(p).casefold() not in MISSING for p in pairs]]
     pairs = pairs[~pd.DataFrame({"asset": pairs.index, "group": pairs.to_numpy()}).duplicated().to_numpy()]
     if not pairs.index.is_unique:
         twice = pairs.index[pairs.index.duplicated()].unique()
-        words = few(f"{name} ({', '.join(pairs[[name]])})" for name in twice)
-        msg = f"groups: an asset has one group; more than one is given for {words}. Keep one."
+        words = few(f"{name} ({few(pairs[[name]])})" for name in twice)
+        msg = (
+            f"groups: an asset has one group; more than one is given for {words}. Keep one, assets under "
+            "asset and groups under group."
+        )
         raise PanelError(msg)
     return {str(k): str(v) for k, v in pairs.items()}

@@ -10,7 +10,7 @@ from bayesfactor.panel.fields import is_field, value_among
 from bayesfactor.panel.forms import DATE_NAMES, Form
 from bayesfactor.schema import ASSET
 from bayesfactor.tables import Given, clean_names, plain
-from bayesfactor.tables.given import csv_code
+from bayesfactor.tables.given import csv_code, indexed_code
 from bayesfactor.tables.numbers import MISSING, is_number
 
 __all__ = ["one_level"]
@@ -49,12 +49,22 @@ def one_level(table: Given, form: Form) -> Given:
     field, coin = levels[fields[0]], levels[coins[0]]
     # which field is the price is asked of the first coin: all have the same
     own = [j for j, name in enumerate(coin) if name == coin[0]]
-    chosen = field[own[value_among(frame.iloc[:, own], [field[j] for j in own], form, text=table.text)]]
+    names = [field[j] for j in own]
+    code, level = _with_levels(table, len(levels)), f", level={fields[0]}"
+    place = value_among(frame.iloc[:, own], names, form, text=table.text, code=code, level=level)
+    chosen = field[own[place]]
     kept = [j for j, name in enumerate(field) if name == chosen]
     values = frame.iloc[:, kept].set_axis(pd.Index([coin[j] for j in kept], dtype=object), axis="columns")
     if dates is not None:
         values.insert(0, "date", dates)
     return replace(table, frame=values)
+
+
+def _with_levels(table: Given, count: int) -> str:
+    """Return code that reads a table with its rows of names."""
+    if table.sheet is None:
+        return table.code
+    return indexed_code(table.sheet, f", header={list(range(count))}")
 
 
 def _stacked_header(table: Given) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from bayesfactor.panel.fields import (
     refuse_fields_in_names,
     refuse_fields_of_one_coin,
     refuse_no_header,
+    refuse_turned,
     value_among,
 )
 from bayesfactor.panel.forms import FACTORS, PRICES, RETURNS_FORM, Form
@@ -53,6 +54,7 @@ def to_wide(data: object, form: Form) -> pd.DataFrame:
         return _from_folder(Path(data), form)
     table = _given(data, form)
     refuse_no_header(table, form)
+    refuse_turned(table, form)
     table = named(one_level(table, form), form.door, counters=True)
     if len(table.frame) == 0:
         msg = f"{form.what}: the table has no rows. Give at least a few periods."
@@ -71,7 +73,23 @@ def to_wide(data: object, form: Form) -> pd.DataFrame:
     stamps = to_stamps(dates_of(table, form, dates), form.what)
     frame = table.frame.iloc[:, places].set_axis(stamps, axis="index")
     wide = _checked_wide(table, frame, form) if label is None else _from_long(table, frame, label, form)
+    _warn_of_case([str(c) for c in wide.columns], form)
     return wide.sort_index()
+
+
+def _warn_of_case(names: list[str], form: Form) -> None:
+    """Name columns whose names differ in case alone: rows of one may have gone to two."""
+    plain_names = [n.casefold() for n in names]
+    alike = (
+        [n for n in names if plain_names.count(n.casefold()) > 1]
+        if len(set(plain_names)) < len(names)
+        else []
+    )
+    if alike:
+        warn(
+            f"{form.what}: {few(alike)} differ in case alone and are taken for different {form.dim}s. If "
+            "they are not, write them alike, such as by .str.upper().",
+        )
 
 
 def window(wide: pd.DataFrame, start: object, end: object, what: str) -> pd.DataFrame:
@@ -238,14 +256,15 @@ def _refuse_long(table: Given, columns: list[str], dates: tuple[str, ...], form:
     if words and stamps.any() and form.dim == ASSET:
         msg = (
             f"{form.what}: rows repeat dates, as in a long table, whose column of {form.dim}s is called "
-            f"{few(form.label_names)}; got {few(words)}. Rename the one that holds the {form.dim}s, such as "
-            f"by .rename(columns={{{words[0]!r}: {form.dim!r}}})."
+            f"{few(form.label_names)}; got {few(words)}. Rename the one that holds the {form.dim}s: "
+            f"`{form.what} = {table.code}.rename(columns={{{words[0]!r}: {form.dim!r}}})`. For the command "
+            f"line, add .to_csv('{form.what}.csv', index=False) and give that file."
         )
         raise PanelError(msg)
 
 
 def _from_long(table: Given, frame: pd.DataFrame, label: str, form: Form) -> pd.DataFrame:
-    value = value_among(frame, list(frame.columns), form, text=table.text)
+    value = value_among(frame, list(frame.columns), form, text=table.text, code=table.code)
     names = named_column(table, list(table.frame.columns).index(label), form.door, form.dim)
     read = read_columns(table, frame.iloc[:, [value]], form)
     pairs = pd.DataFrame({"stamp": frame.index, "name": names, "value": read.iloc[:, 0].to_numpy()})
@@ -308,7 +327,10 @@ def _without_words(frame: pd.DataFrame, form: Form, *, text: bool) -> pd.DataFra
 
 
 def _refuse_blank(names: list[str], form: Form) -> None:
-    blank = sum(not n for n in names)
+    blank = [j + 1 for j, n in enumerate(names) if not n]
     if blank:
-        msg = f"{form.what}: every {form.dim} has a name; {blank} have none. Name them or drop them."
+        msg = (
+            f"{form.what}: every {form.dim} has a name; {len(blank)} have none (of the columns of numbers "
+            f"number {few(blank)}). Name them or drop them."
+        )
         raise PanelError(msg)

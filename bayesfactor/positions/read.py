@@ -11,8 +11,10 @@ from bayesfactor.calls import verb
 from bayesfactor.errors import PositionsError, unknown_names
 from bayesfactor.positions.holdings import Positions
 from bayesfactor.positions.units import POSITIONS, number_of
-from bayesfactor.tables import check_decimal, clean, clean_names, given
+from bayesfactor.tables import check_decimal, clean, clean_names, given, plain
 from bayesfactor.tables.given import without_counters
+from bayesfactor.tables.names import few
+from bayesfactor.tables.pairs import SIDES
 
 __all__ = ["read_positions"]
 
@@ -39,6 +41,28 @@ _COLUMNS: Final = (
     "gamma",
     "vega",
     "theta",
+)
+_CALLED: Final = {
+    s.ASSET: ("symbol", "underlying", "coin", "contract", "contracts", "ticker", "market", "pair"),
+    "instrument": ("kind", "instrumenttype", "producttype"),
+    "type": ("optiontype", "callput", "putcall", "cp", "right"),
+    "quantity": ("qty", "size", "amount", "positionamt", "position", "units"),
+    "price": ("markprice", "mark", "indexprice", "underlyingprice", "spotprice", "forward"),
+    "strike": ("strikeprice", "k"),
+    "implied_volatility": ("iv", "impliedvol", "markiv", "vol", "volatility", "sigma"),
+    "rate": ("interestrate", "riskfreerate", "r"),
+}
+"""What exchanges call a column, in small letters and digits."""
+_SAID: Final = (
+    (
+        ("expiry", "expiration", "expirydate", "maturity", "expirationdate"),
+        "give days, from today to expiry, for it",
+    ),
+    (SIDES, "give shorts a negative quantity instead of a side"),
+    (
+        ("fundingrate", "fundingrate8h", "lastfundingrate", "funding8h"),
+        "give funding for one period of the panel as a fraction",
+    ),
 )
 _WORDS: Final = (s.ASSET, "instrument", "type")
 
@@ -99,10 +123,9 @@ def read_positions(table: Any) -> Positions:
         raise PositionsError(msg)
     unknown = [n for n in names if n not in _COLUMNS]
     if unknown:
-        msg = (
-            f"positions: unknown columns {unknown_names(unknown, _COLUMNS)}. Known are {', '.join(_COLUMNS)}."
+        raise PositionsError(
+            _unknown([clean(c) for c, n in zip(frame.columns, names, strict=True) if n in unknown])
         )
-        raise PositionsError(msg)
     absent = [n for n in (s.ASSET, "instrument") if n not in names]
     if absent:
         got = ", ".join(names) or "none"
@@ -118,6 +141,23 @@ def read_positions(table: Any) -> Positions:
     rows = [_row(i + 1, dict(zip(names, row, strict=True)), decimal) for i, row in enumerate(_values(frame))]
     types = {c: "str" if c in _WORDS else "float64" for c in _COLUMNS}
     return Positions(pd.DataFrame(rows, columns=list(_COLUMNS)).astype(types))
+
+
+def _unknown(columns: list[str]) -> str:
+    """Return what to say of columns that are unknown, some of them by the names that exchanges give them."""
+    renamed = {c: next((own for own, others in _CALLED.items() if plain(c) in others), None) for c in columns}
+    told = [f"{c} may be {own}" for c, own in renamed.items() if own is not None]
+    said = [word for names, word in _SAID if any(plain(c) in names for c in columns)]
+    known = {n for names, _ in _SAID for n in names}
+    others = [c for c in columns if renamed[c] is None and plain(c) not in known]
+    typed = [c for c in others if not any(own in plain(c) for own in _COLUMNS)]
+    got = ", ".join(unknown_names([c], _COLUMNS) if c in typed else repr(c) for c in columns)
+    remedies = [f"rename ({', '.join(told)})"] if told else []
+    remedies += [*said, f"leave {few(map(repr, others))} out"] if others else said
+    remedy = "; ".join(remedies)
+    return (
+        f"positions: unknown columns {got}. Known are {', '.join(_COLUMNS)}. {remedy[0].upper()}{remedy[1:]}."
+    )
 
 
 def _values(frame: pd.DataFrame) -> Iterable[tuple[Any, ...]]:
@@ -150,7 +190,7 @@ def _row(number: int, cells: dict[str, Any], decimal: str) -> dict[str, Any]:
     where = f"row {number} of positions"
     asset = clean_names([filled.pop(s.ASSET, "")], POSITIONS)[0]
     if not asset:
-        msg = f"{where}: asset names the underlying; got nothing."
+        msg = f"{where}: asset names the underlying; got nothing. Name it, or leave the row out."
         raise PositionsError(msg)
     kind = str(filled.pop("instrument", "")).strip().lower()
     if kind not in _NEEDS:
@@ -174,7 +214,7 @@ def _row(number: int, cells: dict[str, Any], decimal: str) -> dict[str, Any]:
     if "type" in filled:
         out["type"] = str(filled.pop("type")).strip().lower()
         if out["type"] not in ("call", "put"):
-            msg = f"{where}: type is call or put; got {out['type']!r}."
+            msg = f"{where}: type is call or put; got {out['type']!r}. Write the word."
             raise PositionsError(msg)
     return out | {name: number_of(where, name, x, decimal) for name, x in filled.items()}
 

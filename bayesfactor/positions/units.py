@@ -42,10 +42,12 @@ def number_of(where: str, name: str, cell: Any, decimal: str = ".") -> float:
     """
     number = _read(where, name, cell, decimal)
     if not math.isfinite(number):
-        msg = f"{where}: {name} is a finite number; got {cell!r}."
+        what = "days are a number, from today to expiry" if name == "days" else f"{name} is a finite number"
+        msg = f"{where}: {what}; got {cell!r}. Mend it."
         raise PositionsError(msg)
     if name in _POSITIVE and number <= 0.0:
-        msg = f"{where}: {name} is above 0; got {number:g}."
+        remedy = " An option that has expired is none: leave the row out." if name == "days" else ""
+        msg = f"{where}: {name} is above 0; got {number:g}.{remedy}"
         raise PositionsError(msg)
     if name == "implied_volatility":
         _check_volatility(where, number)

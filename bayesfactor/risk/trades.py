@@ -18,12 +18,14 @@ from bayesfactor.tables import (
     numbers_of,
     warn_of_gross,
 )
-from bayesfactor.tables.pairs import ASSET_NAMES, column_called
+from bayesfactor.tables.pairs import ASSET_NAMES, column_called, refuse_sides
 
 __all__ = ["read_trades", "trades_for"]
 
 _DOOR: Final = Door("trades", WeightsError)
 _CHANGES: Final = ("change", "weightchange", "changeofweight", "delta", "weight")
+_LARGEST: Final = 3.0
+"""A trade that moves more than three times the portfolio's value is written in per cent or money."""
 
 
 def trades_for(trades: Any, assets: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -90,12 +92,20 @@ def _is_columns(trades: Mapping[Any, Any]) -> bool:
 
 def _from_table(table: Given) -> list[tuple[str, pd.Series]]:
     frame = table.frame
+    refuse_sides(table, _DOOR)
     trade, asset, change = (column_called(frame, names) for names in ((s.TRADE,), ASSET_NAMES, _CHANGES))
+    if trade is None and asset is None and not table.labelled and frame.shape[1] and not frame.columns[0]:
+        trade = 0
     if asset is not None and change is not None and trade is not None:
         return _long(table, trade, asset, change)
     if asset is not None or (trade is None and not table.labelled):
         got = ", ".join(map(str, frame.columns))
-        msg = f"trades: a table needs the columns trade, asset and change; got {got}. Rename yours."
+        wanted = {s.TRADE: trade, s.ASSET: asset, "change": change}
+        absent = ", ".join(n for n, place in wanted.items() if place is None)
+        remedy = (
+            "Rename yours" if trade is not None or frame.shape[1] > 2 else "Add one that names each trade"
+        )
+        msg = f"trades: a table needs the columns trade, asset and change; got {got}, no {absent}. {remedy}."
         raise WeightsError(msg)
     if trade is not None:
         names = named_column(table, trade, _DOOR, s.TRADE)
@@ -155,6 +165,6 @@ def _one(name: str, row: pd.Series, known: list[str]) -> np.ndarray:
     if not np.isfinite(values).all():
         msg = f"changes of weight are finite numbers; trade {name!r} has {series.to_dict()!r}."
         raise WeightsError(msg)
-    warn_of_gross(values, f"changes of weight in trade {name!r}")
+    warn_of_gross(values, f"changes of weight in trade {name!r}", most=_LARGEST)
     changes = dict(zip(given_names, values, strict=True))
     return np.array([changes.get(a, 0.0) for a in known])

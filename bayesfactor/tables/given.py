@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from bayesfactor.errors import warn
+from bayesfactor.errors import BayesFactorError, warn
 from bayesfactor.tables.names import Door, clean, clean_names, few, plain
+from bayesfactor.tables.numbers import check_decimal
 from bayesfactor.tables.text import Sheet, check_exists, read_sheet
 
-__all__ = ["TEXT", "Given", "counting", "csv_code", "given", "named", "without_counters"]
+__all__ = ["TEXT", "Given", "counting", "csv_code", "given", "indexed_code", "named", "without_counters"]
 
 TEXT: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _READERS: Final = (
@@ -169,6 +170,16 @@ def csv_code(sheet: Sheet, decimal: str = ".", *, thousands: bool = False, words
     """Return Python that reads a file of text with pandas."""
     code = f"pd.read_csv({str(sheet.path)!r}{sheet.options(decimal, thousands=thousands, words=words)})"
     return code + (".rename(columns=str.strip)" if sheet.padded else "")
+
+
+def indexed_code(sheet: Sheet, more: str = "") -> str:
+    """Return Python that reads a file of text with its first column as index, its numbers with their sign."""
+    cells = [c for row in sheet.rows[1:] for c in row[1:]]
+    try:
+        decimal = check_decimal(cells, Door("", BayesFactorError))
+    except BayesFactorError:
+        decimal = "."
+    return f"{csv_code(replace(sheet, padded=False), decimal)[:-1]}{more}, index_col=0)"
 
 
 def _from_parquet(path: Path, door: Door) -> Given:

@@ -59,8 +59,15 @@ def is_number(cell: str) -> bool:
     return parts is not None and bool(_DOT.fullmatch(parts.core) or _COMMA.fullmatch(parts.core))
 
 
-def check_decimal(cells: Iterable[str], door: Door) -> str:
+def check_decimal(cells: Iterable[str], door: Door, code: str = "") -> str:
     """Return the decimal sign of a table of text, `.` or `,`.
+
+    Parameters
+    ----------
+    cells : iterable of str
+    door : Door
+    code : str
+        Python that reads the table with commas as separators of thousands, if there is such.
 
     Raises
     ------
@@ -93,8 +100,14 @@ def check_decimal(cells: Iterable[str], door: Door) -> str:
         msg = (
             f"{door.what}: a comma in {few(map(repr, doubtful))} is a decimal sign or a separator of "
             f"thousands, and nothing in the table says which. Write {plain} or "
-            f"{doubtful[0].replace(',', '.')}."
+            f"{doubtful[0].replace(',', '.')}"
         )
+        if code:
+            msg += (
+                f", or say it: `{door.what} = {code}`, or with decimal=',' for thousands=','. For the "
+                f"command line, add .to_csv('{door.what}.csv', index=False) and give that file"
+            )
+        msg += "."
         raise door.error(msg)
     return "," if commas else "."
 

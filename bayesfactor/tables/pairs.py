@@ -10,9 +10,9 @@ import xarray as xr
 
 from bayesfactor.errors import warn
 from bayesfactor.schema import ASSET
-from bayesfactor.tables.given import Given, given
+from bayesfactor.tables.given import Given, given, indexed_code
 from bayesfactor.tables.names import Door, clean, clean_names, few, plain
-from bayesfactor.tables.numbers import check_decimal, read_numbers
+from bayesfactor.tables.numbers import check_decimal, is_number, read_numbers
 
 __all__ = [
     "ASSET_NAMES",
@@ -21,6 +21,7 @@ __all__ = [
     "named_cells",
     "named_column",
     "numbers_of",
+    "refuse_sides",
     "warn_of_gross",
 ]
 
@@ -29,6 +30,9 @@ ASSET_NAMES: Final = (
     "crypto", "token", "market", "id", "name",
 )  # fmt: skip
 """What a column of assets is called, in small letters and digits; the first that is there is meant."""
+SIDES: Final = ("side", "positionside", "direction", "buysell", "longshort", "action")
+"""What a column is called that says which numbers are sold or short."""
+_NEGATIVE: Final = ("sell", "sold", "short", "s", "ask")
 
 
 def column_called(frame: pd.DataFrame, names: Sequence[str]) -> int | None:
@@ -67,6 +71,23 @@ def named_cells(
         return _cells(list(data), list(data.values()), door)
     table = given(data, door, any_name=True)
     return None if table is None else _from_table(table, door, values, keys, only=only)
+
+
+def refuse_sides(table: Given, door: Door) -> None:
+    """Raise if a table of numbers has a column that says which of them are sold or short.
+
+    Raises
+    ------
+    BayesFactorError
+        The door's.
+    """
+    place = column_called(table.frame, SIDES)
+    if place is not None and any(plain(c) in _NEGATIVE for c in table.frame.iloc[:, place]):
+        msg = (
+            f"{door.what}: what is sold or short is negative, and there is no column of sides; got "
+            f"{str(table.frame.columns[place])!r}. Give its numbers their sign, and leave it out."
+        )
+        raise door.error(msg)
 
 
 def by_name(
@@ -149,6 +170,8 @@ def _from_table(
     table: Given, door: Door, values: Sequence[str], keys: Sequence[str], *, only: bool
 ) -> pd.Series:
     frame = table.frame
+    if not only:
+        refuse_sides(table, door)
     key, value = column_called(frame, keys), column_called(frame, values)
     if key is None and not table.labelled and "" in list(frame.columns):
         key = list(frame.columns).index("")
@@ -157,12 +180,17 @@ def _from_table(
         key, value = 0, column_called(frame.iloc[:, 1:], values)
         value = None if value is None else value + 1
     if only and frame.shape[1] == 2:
-        key = 0 if key is None else key
+        if key is None and value is None and table.text:
+            # neither is called as such a column is: the first row may be one of data
+            first = pd.DataFrame([list(frame.columns)], columns=frame.columns)
+            frame = pd.concat([first, frame], ignore_index=True)
+        if key is None:
+            key = 0 if value is None else 1 - value
         value = 1 - key
     if key is None or value is None or key == value:
-        got = ", ".join(map(str, frame.columns)) or "none"
-        msg = f"{door.what}: a table needs the columns asset and {values[0]}; got {got}. Rename yours."
-        raise door.error(msg)
+        got = few(frame.columns) or "none"
+        msg = f"{door.what}: a table needs the columns asset and {values[0]}; got {got}. "
+        raise door.error(msg + _remedy(table, door, key, values[0]))
     cells = frame.iloc[:, value].tolist()
     empty = [not clean(n) and not clean(c) for n, c in zip(frame.iloc[:, key], cells, strict=True)]
     kept = [i for i, none in enumerate(empty) if not none]
@@ -172,21 +200,36 @@ def _from_table(
     return pd.Series(cells, index=pd.Index(names, dtype=object), dtype=object)
 
 
+def _remedy(table: Given, door: Door, key: int | None, value: str) -> str:
+    """Say what to do with a table whose columns are not those that are needed."""
+    names = [str(c) for c in table.frame.columns]
+    if table.text and len(names) == 2 and is_number(names[1]) and not is_number(names[0]):
+        return f"If that is the first row of data, write the line asset,{value} above it."
+    cells = table.frame.iloc[:, 1:].to_numpy(dtype=object).ravel()
+    numbers = len(cells) > 0 and all(map(is_number, map(str, cells)))
+    if key is None and table.sheet is not None and len(names) > 2 and (numbers or len(table.frame) == 1):
+        dated = numbers and not is_number(str(table.frame.iloc[0, 0]))
+        code = indexed_code(table.sheet) if dated else table.code
+        return f"If there is one column for each asset, take one row: `{door.what} = {code}.iloc[-1]`."
+    what = "asset" if key is None else value
+    return f"Rename the one that holds the {door.what if what == value else 'assets'} to {what}."
+
+
 LARGEST_GROSS: Final = 10.0
 """Gross exposure, in portfolio values, above which somebody has written money or per cent."""
 
 
-def warn_of_gross(weights: np.ndarray, what: str) -> None:
+def warn_of_gross(weights: np.ndarray, what: str, *, most: float = LARGEST_GROSS) -> None:
     """Warn of weights that look like money or per cent.
 
     Warns
     -----
     UserWarning
-        If their gross is above 10 times the portfolio's value.
+        If their gross is above `most` times the portfolio's value.
     """
     gross, net = float(np.abs(weights).sum()), float(weights.sum())
-    if gross > LARGEST_GROSS:
-        hundred = min(abs(net - 100.0), abs(gross - 100.0)) < 1.0
+    if gross > most:
+        hundred = min(abs(net - 100.0), abs(gross - 100.0)) < 1.0 or (most < LARGEST_GROSS and gross <= 100.0)
         unit = "per cent, divide by 100" if hundred else "money, divide by the portfolio's value"
         warn(
             f"{what} are fractions of the portfolio's value (0.125 is 12.5 %); their gross is "

@@ -23,6 +23,29 @@ _URL: Final = re.compile(r"\W*(?:https?://|www\.)\S+", re.IGNORECASE)
 _RULE: Final = re.compile(r"\s*(?::?-{3,}:?\s*)?")
 """A cell of a row without content: nothing, or the line under the header of a printed table."""
 _SAMPLE: Final = 200
+_TITLES: Final = 5
+"""Lines of words that stand above a header at most."""
+_OTHERS: Final = (
+    (
+        re.compile(rb"PK\x03\x04"),
+        "a workbook or a zip archive, not text",
+        "Unpack it, or save the sheet as CSV",
+    ),
+    (re.compile(rb"PAR1"), "Parquet", "Rename it to end in .parquet"),
+    (re.compile(rb"%PDF"), "a PDF", "Save its table as CSV"),
+    (re.compile(rb"CDF|\x89HDF"), "netCDF or HDF5", "Open it, and give what it holds"),
+    (
+        re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE),
+        "a web page, as servers answer instead of a file",
+        "Open it to see what went wrong, and download it again",
+    ),
+    (
+        re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*\"|\[\s*[\[{])"),
+        "JSON, such as the answer of a server",
+        "Open it: if it is a table, read it by pd.read_json",
+    ),
+)
+"""How files begin that are no tables of text, what they are, and what to do."""
 
 
 @dataclass
@@ -139,11 +162,9 @@ def _text(path: Path, door: Door) -> tuple[str, str]:
     except (OSError, EOFError, zlib.error) as error:
         msg = f"{door.what}: {path.name!r} cannot be read: {error}. Write it again as CSV or Parquet."
         raise door.error(msg) from error
-    if data[:2] == b"PK":
-        msg = (
-            f"{door.what}: {path.name!r} is a workbook or a zip archive, not text. Unpack it, or save the "
-            "sheet as CSV."
-        )
+    other = next(((kind, remedy) for begin, kind, remedy in _OTHERS if begin.match(data)), None)
+    if other is not None:
+        msg = f"{door.what}: {path.name!r} is {other[0]}. {other[1]}."
         raise door.error(msg)
     encoding = next((name for mark, name in _ENCODINGS if data.startswith(mark)), None) or _unmarked(data)
     try:
@@ -204,13 +225,13 @@ def _delimiter_of(lines: list[str]) -> str:
     """Return the delimiter that cuts most rows into as many cells as the header, or alike under a title."""
     sample = [line for line in lines if line.strip()][:_SAMPLE]
     best, most = "", (0.0, 1)
-    for below in (False, True):
+    for below in range(_TITLES + 1):
         for delimiter in _DELIMITERS if not below else _DELIMITERS[1:]:
             # not strict: here rows are counted, not read
             counts = [
                 len(row) for row in csv.reader(sample, delimiter=delimiter, skipinitialspace=True) if row
             ]
-            width = counts[min(int(below), len(counts) - 1)] if counts else 1
+            width = counts[min(below, len(counts) - 1)] if counts else 1
             alike = sum(n == width for n in counts) / max(len(counts), 1)
             if width > 1 and (alike, width) > most:
                 best, most = delimiter, (alike, width)
@@ -220,20 +241,23 @@ def _delimiter_of(lines: list[str]) -> str:
 
 
 def _check_title(sheet: Sheet, door: Door) -> None:
-    """Refuse a line of words above the header."""
-    filled = [[c for c in row if c] for row in sheet.rows[:3]]
+    """Refuse lines of words above the header."""
+    filled = [[c for c in row if c] for row in sheet.rows[: _TITLES + 2]]
+    count = next((i for i, row in enumerate(filled) if len(row) > 1), len(filled))
     alone = len(sheet.rows[0]) == 1 or (len(sheet.rows[0]) > 2 and sheet.rows[0][0] != "")
-    if len(filled) > 2 and alone and len(filled[0]) == 1 < min(len(r) for r in filled[1:]):
-        above = sheet.lines[0]
-        more = replace(sheet, skipped=[*sheet.skipped, above])
-        cells = [c for row in sheet.rows[2:] for c in row]
+    if 0 < count < len(filled) - 1 and alone and len(filled[count + 1]) > 1:
+        above = sheet.lines[:count]
+        more = replace(sheet, skipped=[*sheet.skipped, *above])
+        cells = [c for row in sheet.rows[count + 1 :] for c in row]
         try:
             decimal = check_decimal(cells, door)
         except door.error:
             decimal = "."
+        where = f"line {few(above)} of {sheet.path.name!r} {'is' if count == 1 else 'are'}"
         msg = (
-            f"{door.what}: the first row names the columns; line {above} of {sheet.path.name!r} is "
-            f"{filled[0][0]!r}. Delete that line, or read the rest: "
+            f"{door.what}: the first row names the columns; {where} "
+            f"{few(repr(r[0]) for r in filled[:count])}. Delete {'it' if count == 1 else 'them'}, or "
+            "read the rest: "
             f"`{door.what} = pd.read_csv({str(sheet.path)!r}{more.options(decimal)})`."
         )
         raise door.error(msg)
