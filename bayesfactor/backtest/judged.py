@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesfactor.laws import Moments, skewed
-from bayesfactor.risk.conditional import block_variances
 from bayesfactor.risk.exact import Book
 from bayesfactor.shortfall import tail_of
 
@@ -82,7 +81,10 @@ def log_scores(
     copies : int
         How often the other terms are drawn for each posterior draw.
     """
-    mean, sd, nu, skew = _terms(moments, weights)
+    books = [Book(moments, w) for w in weights]
+    found = [moments.terms(b.exposures, b.bets, periods=1) for b in books]
+    mean, sd = np.stack([-b.mean_loss for b in books]), np.stack([t.sd[:, 0] for t in found])
+    nu, skew = found[0].nu[:, 0], found[0].skew[:, 0]
     n, n_terms = nu.shape
     shape = (copies, n, n_terms)
     tail = np.where(np.isinf(nu), _NEARLY_NORMAL, nu)
@@ -97,31 +99,3 @@ def log_scores(
         log_density = skewed.log_densities((realised[p] - rest) / own, *of_it) - np.log(np.abs(own))
         out[p] = np.logaddexp.reduce(log_density, axis=None) - np.log(log_density.size)
     return out
-
-
-def _terms(moments: Moments, weights: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return mean (portfolio, draw), signed sd (portfolio, draw, term), nu and skew (draw, term)."""
-    m = moments
-    n_blocks = m.factor_nu.shape[2]
-    mean, sd = [], []
-    for w in weights:
-        book = Book(m, w)
-        blocks = np.sqrt(np.maximum(block_variances(book, 1)[1][:, 0], 0.0))
-        if m.shocks is not None and m.shocks.shape[3] == n_blocks:  # a skewed shock has a side
-            blocks = np.copysign(blocks, np.einsum("dk,dkb->db", book.exposures, m.shocks[:, 0]))
-        own = book.bets * np.sqrt(m.specific_variance[:, 0])
-        sd.append(np.concatenate([blocks, own] if m.joint < 0 else [blocks], axis=1))
-        mean.append(-book.mean_loss)
-    none = np.zeros(m.alpha.shape)
-    skews = [
-        m.factor_skew[:, 0] if m.factor_skew is not None else none[:, :1].repeat(n_blocks, axis=1),
-        m.specific_skew[:, 0] if m.specific_skew is not None else none,
-    ]
-    nus = [m.factor_nu[:, 0], m.specific_nu[:, 0]]
-    keep = slice(None) if m.joint < 0 else slice(0, 1)
-    return (
-        np.stack(mean),
-        np.stack(sd),
-        np.concatenate(nus[keep], axis=1),
-        np.concatenate(skews[keep], axis=1),
-    )

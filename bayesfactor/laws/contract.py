@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor.laws.integrate import Integral
+from bayesfactor.laws.terms import Terms
 
 __all__ = ["ChainedLaw", "Law", "Moments", "Scenarios", "by_period"]
 
@@ -191,6 +192,37 @@ class Moments:
         if moved is not None:
             parts = np.einsum("dhkc,dhcb->dhkb", moved, parts)
         return parts, variance
+
+    def terms(
+        self, exposures: np.ndarray, bets: np.ndarray | None = None, *, periods: int | None = None
+    ) -> Terms:
+        """Return the independent terms of exposures'(f - E f) + bets'e.
+
+        Parameters
+        ----------
+        exposures : ndarray (draw, factor)
+        bets : ndarray (draw, asset), optional
+            Of the innovations, where they count.
+        periods : int, optional
+            Of the first periods only.
+        """
+        some = slice(periods)
+        variance = self.along(exposures, periods)[1]
+        if bets is not None and self.joint >= 0:
+            own = np.einsum("dhi,di->dh", self.specific_variance[:, some], bets**2)
+            variance[:, :, self.joint] += own
+        sd, nu = np.sqrt(np.maximum(variance, 0.0)), self.factor_nu[:, some]
+        if self.shocks is not None and self.shocks.shape[3] == sd.shape[2]:  # a skewed shock has a side
+            sd = np.copysign(sd, np.einsum("dk,dhkb->dhb", exposures, self.shocks[:, some]))
+        skew = np.zeros(nu.shape) if self.factor_skew is None else self.factor_skew[:, some]
+        n_blocks = sd.shape[2]
+        if bets is not None and self.joint < 0:
+            own = bets[:, None] * np.sqrt(self.specific_variance[:, some])
+            of_own = np.zeros(own.shape) if self.specific_skew is None else self.specific_skew[:, some]
+            sd = np.concatenate([sd, own], axis=2)
+            nu = np.concatenate([nu, self.specific_nu[:, some]], axis=2)
+            skew = np.concatenate([skew, of_own], axis=2)
+        return Terms(sd, nu, skew, n_blocks)
 
 
 class Law(Protocol):

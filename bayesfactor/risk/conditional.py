@@ -6,11 +6,12 @@ import numpy as np
 
 from bayesfactor.errors import NumericalError
 from bayesfactor.laws.blocks import run_blocks, slices
+from bayesfactor.laws.terms import scale_ratio
 from bayesfactor.risk.exact import Book
 from bayesfactor.risk.student_cf import cf_table
 from bayesfactor.risk.tails import tail_kernel
 
-__all__ = ["ConditionalTails", "block_variances", "conditional_tails", "refuse_if_imprecise"]
+__all__ = ["ConditionalTails", "conditional_tails", "refuse_if_imprecise"]
 
 
 @dataclass(frozen=True)
@@ -89,29 +90,18 @@ def _terms(book: Book) -> tuple[np.ndarray, np.ndarray, int]:
     m = book.moments
     alike = all(a.strides[1] == 0 or m.horizon == 1 for a in (m.factor_covariance, m.specific_variance))
     periods = 1 if alike else m.horizon
-    variance = block_variances(book, periods)[1]
-    nu = m.factor_nu[:, :periods]
-    scales = np.sqrt(np.maximum(variance, 0.0) * _scale_ratio(nu))
-    if m.joint < 0:
-        own = np.sqrt(m.specific_variance[:, :periods] * _scale_ratio(m.specific_nu[:, :periods]))
-        scales = np.concatenate([scales, own * np.abs(book.bets)[:, None, :]], axis=2)
-        nu = np.concatenate([nu, m.specific_nu[:, :periods]], axis=2)
+    terms = m.terms(book.exposures, book.bets, periods=periods)
     shape = (m.n_draws, -1)
-    return scales.reshape(shape), np.ascontiguousarray(nu.reshape(shape)), m.horizon // periods
+    return terms.scale.reshape(shape), np.ascontiguousarray(terms.nu.reshape(shape)), m.horizon // periods
 
 
-def block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
+def _block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
     """Return cov(f, the block's part of b'f) (draw, period, factor, block) and the variances of the parts."""
     m = book.moments
     covariance, variance = m.along(book.exposures, periods)
     if m.joint >= 0:
         variance[:, :, m.joint] += np.einsum("dhi,di->dh", m.specific_variance[:, :periods], book.bets**2)
     return covariance, variance
-
-
-def _scale_ratio(nu: np.ndarray) -> np.ndarray:
-    """Return squared scale over variance of a t."""
-    return np.where(np.isinf(nu), 1.0, (nu - 2.0) / np.where(np.isinf(nu), 1.0, nu))
 
 
 def _run(
@@ -151,13 +141,13 @@ def _parts(
         y, conditional = y * fix[:, :, None], conditional * fix[:, :, None]
     shape = (n, n_levels, periods, terms)
     y, conditional = y.reshape(shape), conditional.reshape(shape)
-    covariance, variance = block_variances(book, periods)
+    covariance, variance = _block_variances(book, periods)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(variance > 0.0, 1.0 / variance, 0.0)
     # Within a block, E[x | its part of the loss] is linear in that part, for any elliptical law.
     factor = np.einsum("dlhb,dhkb->dlk", y[..., :n_blocks], covariance * share[:, :, None])
     if m.joint < 0:
-        unit = np.sqrt(m.specific_variance[:, :periods] * _scale_ratio(m.specific_nu[:, :periods]))
+        unit = np.sqrt(m.specific_variance[:, :periods] * scale_ratio(m.specific_nu[:, :periods]))
         specific = repeat * np.einsum("dlhi,dhi->dli", conditional[..., n_blocks:], unit)
         specific = specific * np.sign(book.bets)[:, None, :]
     else:

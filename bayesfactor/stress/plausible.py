@@ -71,7 +71,7 @@ def chance_beyond(
         return float("nan")
     some = thinned(m.n_draws, _DRAWS)
     m, direction, beyond = m.take(some), direction[some], beyond[some]
-    size, nu, skew = _terms(m, direction, None if bets is None else bets[some])
+    size, nu, skew = m.terms(direction, None if bets is None else bets[some]).flat()
     if np.isinf(nu).all():
         size, nu, skew = np.sqrt((size**2).sum(axis=1, keepdims=True)), nu[:, :1], skew[:, :1]
     skew = np.where(size < 0.0, -skew, skew)
@@ -102,29 +102,6 @@ def chance_by_paths(found: Predictions, book: Book, loss: float) -> float:
         gain += block.specific_returns.sum(axis=1) @ book.weights
         hits, count = hits + int((-gain >= loss).sum()), count + len(gain)
     return hits / count if hits >= _FEWEST else float("nan")
-
-
-def _terms(
-    m: Moments, direction: np.ndarray, bets: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return signed standard deviation, nu and skew (draw, term) of the independent terms of a sum."""
-    size = np.sqrt(np.maximum(m.along(direction)[1], 0.0))
-    if m.shocks is not None and m.shocks.shape[3] == size.shape[2]:  # a skewed shock has a side
-        size = np.copysign(size, np.einsum("dk,dhkb->dhb", direction, m.shocks))
-    skew = np.zeros(m.factor_nu.shape) if m.factor_skew is None else m.factor_skew
-    flat = (m.n_draws, -1)
-    found = [[x.reshape(flat)] for x in (size, m.factor_nu, skew)]
-    if bets is not None and m.joint >= 0:
-        own = np.einsum("di,dhi->dh", bets**2, m.specific_variance)
-        size[..., m.joint] = np.sqrt(size[..., m.joint] ** 2 + own)
-        found[0] = [size.reshape(flat)]
-    elif bets is not None:
-        own = bets[:, None] * np.sqrt(m.specific_variance)
-        skew = np.zeros(own.shape) if m.specific_skew is None else m.specific_skew
-        for one, x in zip(found, (own, m.specific_nu, skew), strict=True):
-            one.append(x.reshape(flat))
-    size, nu, skew = (np.concatenate(x, axis=1) for x in found)
-    return size, nu, skew
 
 
 def _survival(z: np.ndarray, nu: np.ndarray, skew: np.ndarray) -> np.ndarray:
