@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from trees import make_tree
+from trees import make_tree, with_means
 
 import bayesfactor as bf
 from bayesfactor import schema as s
@@ -51,7 +51,10 @@ def test_periods_add_up_to_the_whole(tree, weights):
 def test_one_draw_is_attributed_as_by_hand(tree, weights):
     one = tree.isel(chain=[1], draw=[7])
     found = bf.attribute_returns(one, weights)
-    post, obs = one["posterior"].to_dataset().squeeze(), one["observed_data"]["returns"]
+    post, obs = (
+        with_means(one, "posterior")["posterior"].to_dataset().squeeze(),
+        one["observed_data"]["returns"],
+    )
     w = xr.DataArray(list(weights.values()), dims="asset", coords={"asset": list(weights)})
     there = obs.notnull()
     by_factor = (w * post["loadings"] * (there * one["constant_data"]["factor_returns"]).sum("time")).sum(
@@ -166,6 +169,7 @@ def priced(seed, *, n=50, t=800, mispricing=0.0, draws=200):
     post = centre + noise * sd
     location = f.mean(axis=0) + f.std(axis=0) / np.sqrt(t) * rng.normal(size=(draws, 2))
     names, assets = ["market", "hash"], [f"C{i:02d}" for i in range(n)]
+    scale = np.broadcast_to(f.std(axis=0), (1, draws, 2))
     base = make_tree(n_assets=2, n_factors=2, n_times=50, draws=10)
     coords = {"asset": assets, "factor": names, "time": pd.date_range("2020-01-01", periods=t)}
     tree = xr.DataTree.from_dict(
@@ -174,20 +178,36 @@ def priced(seed, *, n=50, t=800, mispricing=0.0, draws=200):
                 {
                     "alpha": (("chain", "draw", "asset"), post[None, :, 0]),
                     "loadings": (("chain", "draw", "asset", "factor"), post[None, :, 1:].swapaxes(2, 3)),
+                    "sigma": (("chain", "draw", "asset"), np.broadcast_to(sd, (1, draws, n))),
+                    "nu": (("chain", "draw", "asset"), np.full((1, draws, n), 1e3)),
                     "factor_location": (("chain", "draw", "factor"), location[None]),
+                    "factor_scale": (("chain", "draw", "factor"), scale),
+                    "factor_correlation": (
+                        ("chain", "draw", "factor", "factor_other"),
+                        np.broadcast_to(np.eye(2), (1, draws, 2, 2)),
+                    ),
+                    "factor_nu": (("chain", "draw"), np.full((1, draws), 1e3)),
                 },
-                coords={k: coords[k] for k in ("asset", "factor")},
+                coords={k: coords[k] for k in ("asset", "factor")} | {"factor_other": names},
             ),
             "observed_data": xr.Dataset(
-                {"returns": (("time", "asset"), r)}, coords=coords, attrs={"periods_per_year": 365}
+                {"returns": (("time", "asset"), r)},
+                coords=coords | {"group": ("asset", ["g"] * n)},
+                attrs={"periods_per_year": 365},
             ),
             "constant_data": xr.Dataset(
-                {"factor_returns": (("time", "factor"), f)},
+                {
+                    "factor_returns": (("time", "factor"), f),
+                    "returns_unit": ((), 1.0),
+                    "factor_unit": ("factor", np.ones(2)),
+                },
                 coords=coords | {"family": ("factor", ["market", "on-chain"]), "group": ("asset", ["g"] * n)},
             ),
         }
     )
-    tree.attrs = base.attrs | s.label_digests(tree["constant_data"].to_dataset())
+    # Least squares: the card believes nothing of means.
+    card = str(base.attrs["card"]).replace("sigma = 1.9", "sigma = 1e6").replace("sigma = 3.8", "sigma = 1e6")
+    tree.attrs = base.attrs | {"card": card} | s.label_digests(tree["constant_data"].to_dataset())
     return tree, paid
 
 
@@ -216,6 +236,39 @@ def test_expected_return_is_alpha_and_premia_without_remainder():
     assert found.attrs["years"] == pytest.approx(800 / 365)
     again = bf.decompose_premium(tree, random_seed=1)
     xr.testing.assert_identical(found, again)
+
+
+def skewed_fit(seed=3, n=4, t=900):
+    """A tree whose centres are those of a robust law, far below the means of returns skewed to the right."""
+    tree = make_tree(n_assets=n, n_factors=2, n_times=t, missing=0.0, draws=50, seed=seed)
+    rng = np.random.default_rng(seed)
+    jumps = 0.03 * (rng.exponential(size=(t, n)) - np.log(2.0))
+    data = tree["observed_data"].to_dataset()
+    skewed = data["returns"] + xr.DataArray(jumps, dims=("time", "asset"))
+    tree["observed_data"] = xr.DataTree(data.assign(returns=skewed))
+    return tree
+
+
+def test_the_mean_of_skewed_coins_is_expected_and_not_the_centre_of_their_law():
+    """0.03 (1 - ln 2) a day above the centre, within four standard errors of the sample's own means."""
+    tree = skewed_fit()
+    found = bf.decompose_premium(tree, random_seed=1)
+    returns = tree["observed_data"]["returns"]
+    sample, error = returns.mean("time"), returns.std("time") / np.sqrt(returns.sizes["time"])
+    assert (abs(found["expected_return"] - sample) < 4.0 * error).all()
+    centre = tree["posterior"]["alpha"].mean(("chain", "draw"))
+    assert (found["alpha"] - centre > 2.0 * error).all()
+    assert found.attrs["drift"] == "posterior"
+    with_drift = bf.attribute_returns(tree, "equal")["contribution"][0]
+    assert abs(float(with_drift.sel(component="specific"))) < 0.35 * returns.sizes["time"] * 0.03 * (
+        1 - np.log(2)
+    )
+
+
+def test_own_market_is_the_average_of_what_its_coins_are_expected_to_earn():
+    tree = make_tree(n_assets=5, n_factors=1, n_times=300, own_market=True, draws=40)
+    found = bf.decompose_premium(tree, random_seed=1)
+    assert float(found["expected_return"].mean()) == pytest.approx(float(found["premium"][0]), abs=1e-12)
 
 
 def test_drivers_need_a_cross_section(tree):

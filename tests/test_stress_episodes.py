@@ -121,6 +121,29 @@ def test_a_latent_factor_is_what_the_returns_of_the_episode_say_it_was():
     assert float(open_["es"][0, 1]) > 0.0
 
 
+def test_a_market_of_the_fits_own_coins_is_not_that_of_all_coins_of_the_history():
+    """Prices of many coins make a market of many: its name is the same, and the replay is of the fit's own."""
+    tree = make_tree(n_assets=4, n_factors=1, draws=25, own_market=True)
+    w = weights_of(tree)
+    stamps = pd.date_range("2020-01-01", periods=200)
+    returns = pd.DataFrame(
+        np.random.default_rng(3).normal(0.0, 0.05, (200, 9)), stamps, [*w, *(f"X{i}" for i in range(5))]
+    )
+    whole, own = (bf.panel_from_prices((1.0 + x).cumprod()) for x in (returns, returns[list(w)]))
+    found, right = (bf.stress(tree, w, "covid-2020", history=h, **FEW) for h in (whole, own))
+    for name in ("factor_move", "loss", "plausibility"):
+        np.testing.assert_allclose(found[name], right[name], rtol=1e-12)
+    assert float(found["factor_move"].squeeze()) == pytest.approx(
+        float(returns.loc[COVID, list(w)].mean(axis=1).sum())
+    )
+    spread = whole.copy()
+    spread["factor_weights"] = spread["factor_weights"] - 0.2
+    moves = (spread["factor_weights"] * spread["returns"]).sum("asset")
+    spread["factor_returns"] = moves.transpose("time", "factor")
+    with pytest.raises(bf.BayesFactorError, match="portfolio of its own 4 coins"):
+        bf.stress(tree, w, "covid-2020", history=spread, **FEW)
+
+
 def test_days_of_the_fit_need_no_history():
     tree = make_tree(draws=25, missing=0.0)
     days = tree[s.OBSERVED_DATA].to_dataset()

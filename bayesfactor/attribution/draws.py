@@ -7,9 +7,10 @@ import xarray as xr
 
 from bayesfactor import schema as s
 from bayesfactor.errors import RiskError
+from bayesfactor.laws import law_of, means_of
 from bayesfactor.laws.whole import whole_fit
 
-__all__ = ["Draws", "answer_for", "read_draws", "spread_over", "with_interval"]
+__all__ = ["Draws", "answer_for", "expected_means", "read_draws", "spread_over", "with_interval"]
 
 INTERVAL = (0.05, 0.95)
 """Ends of the intervals this room reports."""
@@ -73,6 +74,36 @@ def read_draws(tree: xr.DataTree, *, verb: str, part: bool = False) -> Draws:
         groups=const[s.GROUP].values.astype(str),
         time=obs[s.TIME].values,
     )
+
+
+def expected_means(tree: xr.DataTree, assets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what a fit expects: means proper, as with drift="posterior", not centres of robust laws.
+
+    Parameters
+    ----------
+    tree : DataTree
+    assets : ndarray of str (asset)
+        In the order wanted.
+
+    Returns
+    -------
+    alpha : ndarray (draw, asset)
+        Mean of what factors leave.
+    factors : ndarray (draw, factor)
+        Mean of the observed factors.
+    expected : ndarray (draw, asset)
+        Mean return, which adds up where factors are portfolios of the assets.
+    """
+    tree = whole_fit(tree)
+    law = law_of(tree)
+    means = means_of(law, tree, "posterior")
+    alpha, loadings, _ = law.with_means(means.alpha, means.factors).ahead
+    observed = loadings[:, :, : means.factors.shape[1]]
+    expected = alpha + np.einsum("dik,dk->di", observed, means.factors)
+    names = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str)
+    held = names[s.canonical_order(names)].tolist()
+    at = [held.index(a) for a in assets]
+    return means.alpha[:, at], means.factors, expected[:, at]
 
 
 def answer_for(tree: xr.DataTree, found: xr.Dataset) -> xr.Dataset:

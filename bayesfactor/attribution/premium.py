@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.attribution.draws import answer_for, read_draws, with_interval
+from bayesfactor.attribution.draws import answer_for, expected_means, read_draws, with_interval
 from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
 from bayesfactor.laws.blocks import Seed, block_rng, root_entropy
@@ -52,8 +52,9 @@ def decompose_premium(
 
     Notes
     -----
-    The mean of a return is known to about volatility / sqrt(years): no frequency of data helps. Intervals
-    for premia of drivers hold the loadings' uncertainty and that of the means.
+    Means are means proper, those of `drift="posterior"`: the centre of a robust law is no mean where returns
+    are skewed. The mean of a return is known to about volatility / sqrt(years): no frequency of data helps.
+    Intervals for premia of drivers hold the loadings' uncertainty and that of the means.
 
     References
     ----------
@@ -62,8 +63,7 @@ def decompose_premium(
        Trials 7(3), eq. 8: the variance of random effects, here beside regressors.
     """
     d = read_draws(tree, verb="decompose_premium")
-    post = tree[s.POSTERIOR].to_dataset()
-    location = post[s.FACTOR_LOCATION].transpose(s.CHAIN, s.DRAW, s.FACTOR).values.reshape(len(d.alpha), -1)
+    own_alpha, location, expected = expected_means(tree, d.assets)
     own = _traded(tree, d.names, d.families, traded)
     n_drivers = int((~own).sum())
     if n_drivers >= len(d.assets):
@@ -72,13 +72,11 @@ def decompose_premium(
             f"{len(d.assets)} and {n_drivers}. Name portfolios in traded=, or fit with fewer drivers."
         )
         raise RiskError(msg)
-    # What the model expects of an asset: alpha meets it whatever the drivers' means are.
-    expected = d.alpha + np.einsum("dik,dk->di", d.loadings, location)
     premium = location.copy()
     if n_drivers:
         left = expected - np.einsum("dik,dk->di", d.loadings[:, :, own], location[:, own])
         rng = block_rng(root_entropy(random_seed), 0)
-        premium[:, ~own] = _cross_section(left, d.loadings[:, :, ~own], d.alpha.var(axis=0), rng)
+        premium[:, ~own] = _cross_section(left, d.loadings[:, :, ~own], own_alpha.var(axis=0), rng)
     parts = d.loadings * premium[:, None, :]
     alpha = expected - parts.sum(axis=2)
     out = (
@@ -92,7 +90,11 @@ def decompose_premium(
     per_year = year_in(tree[s.OBSERVED_DATA])
     years = len(d.time) / per_year
     coords = {s.ASSET: d.assets, s.FACTOR: d.names, s.FAMILY: (s.FACTOR, d.families)}
-    attrs = {"years": years, "identification": _in_words(d.names, *ends, own, years, per_year)}
+    attrs = {
+        "drift": "posterior",
+        "years": years,
+        "identification": _in_words(d.names, *ends, own, years, per_year),
+    }
     return answer_for(tree, xr.Dataset(out, coords=coords, attrs=attrs))
 
 

@@ -1,5 +1,6 @@
 """`attribute_returns`: what a portfolio earned, split into factors, drift and the specific rest."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesfactor import schema as s
-from bayesfactor.attribution.draws import Draws, read_draws, spread_over
+from bayesfactor.attribution.draws import Draws, expected_means, read_draws, spread_over
 from bayesfactor.calls import verb
 from bayesfactor.errors import RiskError
 from bayesfactor.periods import between, stamp_text
@@ -29,7 +30,9 @@ def attribute_returns(
     """Split a portfolio's realised return into factors, drift and specific, with posterior intervals.
 
     For each draw and day, w'r = w'alpha + sum_k (w'beta_k) f_k + specific; summed over the days of a period
-    (constant exposures, arithmetic). The parts add up to the realised return exactly, draw by draw.
+    (constant exposures, arithmetic). Alpha is what factors leave of a mean return, as with
+    `drift="posterior"`, not the centre of a robust law. The parts add up to the realised return exactly, draw
+    by draw.
 
     Parameters
     ----------
@@ -60,6 +63,7 @@ def attribute_returns(
         If the period is not understood or holds no day of the sample.
     """
     d = read_draws(tree, verb="attribute_returns", part=True)
+    d = replace(d, alpha=expected_means(tree, d.assets)[0])
     w = weights_for(weights, d.assets, fill_zero=fill_zero)
     spans = _periods(d.time, period)
     components = [*d.names, s.SPECIFIC, s.DRIFT]

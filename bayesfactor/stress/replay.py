@@ -78,12 +78,44 @@ def days_of(
     at = source.isel({s.TIME: inside})
     order = [list(known).index(f) for f in factors]
     moves = at[s.FACTOR_RETURNS].transpose(s.TIME, s.FACTOR).values[:, order]
+    if history is not None:
+        moves = _of_the_fits_coins(moves, at, factors, whole_fit(tree), name)
     table = pd.DataFrame(
         at[s.RETURNS].transpose(s.TIME, s.ASSET).values, columns=at[s.ASSET].values.astype(str)
     )
     rows = table.reindex(columns=labels.canonical).to_numpy(dtype=float)
     whole = np.isfinite(rows).all(axis=0)
     return Days(stamps[inside], np.asarray(moves, dtype=float), np.where(whole, rows, np.nan), rows)
+
+
+def _of_the_fits_coins(
+    moves: np.ndarray, at: xr.Dataset, factors: np.ndarray, tree: xr.DataTree, name: str
+) -> np.ndarray:
+    """Return moves (time, factor) in which portfolios of the fit's own coins hold no other coin.
+
+    A market of many coins has the name of the market of a few: its weights are taken of these alone.
+    """
+    const = tree[s.CONSTANT_DATA].to_dataset()
+    if s.FACTOR_WEIGHTS not in const or s.FACTOR_WEIGHTS not in at:
+        return moves
+    moves = moves.copy()
+    coins = tree[s.OBSERVED_DATA].to_dataset()[s.ASSET].values.astype(str)
+    ours = np.isin(at[s.ASSET].values.astype(str), coins)
+    returns = at[s.RETURNS].transpose(s.TIME, s.ASSET).fillna(0.0).values
+    for k, factor in enumerate(factors):
+        own = const[s.FACTOR_WEIGHTS].sel({s.FACTOR: factor}).fillna(0.0).values
+        weights = at[s.FACTOR_WEIGHTS].sel({s.FACTOR: factor}).transpose(s.TIME, s.ASSET).fillna(0.0).values
+        if not own.any() or not weights[:, ~ours].any():
+            continue
+        kept = np.where(ours, weights, 0.0)
+        if (weights < 0.0).any() or not kept.any(axis=1).all():
+            msg = (
+                f"{name}: the model's {factor} is a portfolio of its own {len(coins)} coins; that of "
+                "history= holds others. Build history= of the fit's coins: assets= of bf.panel_from_prices."
+            )
+            raise RiskError(msg)
+        moves[:, k] = (kept * returns).sum(axis=1) * (weights.sum(axis=1) / kept.sum(axis=1))
+    return moves
 
 
 def _inside(episode: Episode, name: str, stamps: pd.DatetimeIndex, whose: str) -> np.ndarray:
