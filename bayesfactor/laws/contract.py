@@ -161,7 +161,9 @@ class Moments:
             shocks=None if self.shocks is None else self.shocks[:, :, *both],
         )
 
-    def along(self, exposures: np.ndarray, periods: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def along(
+        self, exposures: np.ndarray, periods: int | None = None, bets: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the blocks' shares of b'f are, b being `exposures (draw, factor)`.
 
         Parameters
@@ -169,6 +171,8 @@ class Moments:
         exposures : ndarray (draw, factor)
         periods : int, optional
             Of the first periods only.
+        bets : ndarray (draw, asset), optional
+            Of the innovations, which count where they are part of a block.
 
         Returns
         -------
@@ -191,6 +195,9 @@ class Moments:
         variance = np.einsum("dhcb,dhc->dhb", parts, towards)
         if moved is not None:
             parts = np.einsum("dhkc,dhcb->dhkb", moved, parts)
+        if bets is not None and self.joint >= 0:
+            own = np.einsum("dhi,di->dh", self.specific_variance[:, some], bets**2)
+            variance[:, :, self.joint] += own
         return parts, variance
 
     def terms(
@@ -207,22 +214,18 @@ class Moments:
             Of the first periods only.
         """
         some = slice(periods)
-        variance = self.along(exposures, periods)[1]
-        if bets is not None and self.joint >= 0:
-            own = np.einsum("dhi,di->dh", self.specific_variance[:, some], bets**2)
-            variance[:, :, self.joint] += own
+        variance = self.along(exposures, periods, bets)[1]
         sd, nu = np.sqrt(np.maximum(variance, 0.0)), self.factor_nu[:, some]
         if self.shocks is not None and self.shocks.shape[3] == sd.shape[2]:  # a skewed shock has a side
             sd = np.copysign(sd, np.einsum("dk,dhkb->dhb", exposures, self.shocks[:, some]))
         skew = np.zeros(nu.shape) if self.factor_skew is None else self.factor_skew[:, some]
-        n_blocks = sd.shape[2]
         if bets is not None and self.joint < 0:
             own = bets[:, None] * np.sqrt(self.specific_variance[:, some])
             of_own = np.zeros(own.shape) if self.specific_skew is None else self.specific_skew[:, some]
             sd = np.concatenate([sd, own], axis=2)
             nu = np.concatenate([nu, self.specific_nu[:, some]], axis=2)
             skew = np.concatenate([skew, of_own], axis=2)
-        return Terms(sd, nu, skew, n_blocks)
+        return Terms(sd, nu, skew)
 
 
 class Law(Protocol):

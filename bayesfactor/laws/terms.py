@@ -11,6 +11,8 @@ __all__ = ["Terms", "scale_ratio"]
 class Terms:
     """Independent terms of a sum, each a standardised t, perhaps skewed, times its standard deviation.
 
+    Blocks of factors come first, then assets, where their innovations are not part of a block.
+
     Parameters
     ----------
     sd : ndarray (draw, period, term)
@@ -19,14 +21,11 @@ class Terms:
         Degrees of freedom, inf of the normal.
     skew : ndarray (draw, period, term)
         Of Hansen's skewed t, 0 of the symmetric one.
-    n_blocks : int
-        How many terms of a period are blocks of factors, which come first; the others are assets.
     """
 
     sd: np.ndarray
     nu: np.ndarray
     skew: np.ndarray
-    n_blocks: int
 
     @property
     def scale(self) -> np.ndarray:

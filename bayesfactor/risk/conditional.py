@@ -95,15 +95,6 @@ def _terms(book: Book) -> tuple[np.ndarray, np.ndarray, int]:
     return terms.scale.reshape(shape), np.ascontiguousarray(terms.nu.reshape(shape)), m.horizon // periods
 
 
-def _block_variances(book: Book, periods: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return cov(f, the block's part of b'f) (draw, period, factor, block) and the variances of the parts."""
-    m = book.moments
-    covariance, variance = m.along(book.exposures, periods)
-    if m.joint >= 0:
-        variance[:, :, m.joint] += np.einsum("dhi,di->dh", m.specific_variance[:, :periods], book.bets**2)
-    return covariance, variance
-
-
 def _run(
     scales: np.ndarray, nus: np.ndarray, repeat: int, tails: np.ndarray, *, coarse: bool
 ) -> tuple[np.ndarray, ...]:
@@ -141,7 +132,7 @@ def _parts(
         y, conditional = y * fix[:, :, None], conditional * fix[:, :, None]
     shape = (n, n_levels, periods, terms)
     y, conditional = y.reshape(shape), conditional.reshape(shape)
-    covariance, variance = _block_variances(book, periods)
+    covariance, variance = m.along(book.exposures, periods, book.bets)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(variance > 0.0, 1.0 / variance, 0.0)
     # Within a block, E[x | its part of the loss] is linear in that part, for any elliptical law.
