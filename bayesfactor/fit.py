@@ -23,7 +23,7 @@ from bayesfactor.limits import check_count, check_memory
 from bayesfactor.model import FactorModel
 from bayesfactor.panel import check_panel, open_factors, panel_digests
 from bayesfactor.registry import get_model
-from bayesfactor.sampling import GRAPHS, Geometry, SampleOptions, draw_prior, log_prior, sample
+from bayesfactor.sampling import Geometry, SampleOptions, draw_prior, log_prior, sample
 from bayesfactor.structures import Units, blocks_of, to_original, units_of
 
 __all__ = ["fit", "refit", "sample_prior_predictive"]
@@ -139,10 +139,9 @@ def _drawn(
     # Priors of means are constants of a graph, and those depend on the length of a period.
     periods = float(panel.attrs["periods_per_year"])
     shape = (model.digest, tuple(panel.sizes.items()), tuple(_group_index(panel)), periods)
-    with GRAPHS:
-        graphs = {"loadings": model.build(panel)}
-        if model.observes_factors:
-            graphs["factor law"] = model.build_factor_law(panel)
+    graphs = {"loadings": model.build(panel)}
+    if model.observes_factors:
+        graphs["factor law"] = model.build_factor_law(panel)
     drawn = [
         sample(graph, options, (entropy, i), label=label, same_graph=(label, *shape), geometry=geometry)
         for i, (label, graph) in enumerate(graphs.items())

@@ -12,6 +12,7 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.calls import verb
 from bayesfactor.errors import BayesFactorError, CardError, ModelError, unknown_names
+from bayesfactor.graphs import GRAPHS
 from bayesfactor.limits import check_choice, check_count, check_number, said
 from bayesfactor.panel import check_panel, check_span, refuse_copies
 from bayesfactor.structures import STRUCTURES
@@ -125,7 +126,7 @@ class FactorModel:
         panel = self.sees(panel)
         refuse_copies(panel)
         check_span(panel)
-        with self._named_failures():
+        with GRAPHS, self._named_failures():
             return STRUCTURES[self.structure].build(panel, self.priors, self.options)
 
     def constants(self, panel: xr.Dataset) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class FactorModel:
         if not self.observes_factors:
             msg = f"{self.name} has no observed factors, and hence no law of theirs. Build the returns alone."
             raise ModelError(msg)
-        with self._named_failures():
+        with GRAPHS, self._named_failures():
             return STRUCTURES[self.structure].build_factor_law(panel, self.priors, self.options)
 
     @contextmanager

@@ -28,7 +28,9 @@ class Room:
 
 
 ROOMS = {
-    "ground": Room("errors words accessor intact schema interrupts limits calls pairwise periods shortfall"),
+    "ground": Room(
+        "errors words accessor intact schema graphs interrupts limits calls pairwise periods shortfall"
+    ),
     "keep": Room("keep", "ground"),
     "tables": Room("tables", "keep ground"),
     "panel": Room("panel", "keep tables ground"),

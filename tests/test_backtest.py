@@ -16,7 +16,7 @@ import xarray as xr
 import bayesfactor as bf
 from bayesfactor.backtest.holdings import history, holdings, rescaled
 from bayesfactor.errors import ModelError, RiskError, WeightsError
-from bayesfactor.model import FactorModel
+from bayesfactor.structures import Structure
 
 HOW = {
     "window": 60,
@@ -283,7 +283,7 @@ def test_fits_that_did_not_converge_are_named(panel, weights):
 
 def test_threads_build_one_graph_at_a_time(panel, monkeypatch):
     """PyMC's tables of dispatch are shared by threads: two graphs at once end in a KeyError now and then."""
-    inside, most, build = [], [], FactorModel.build
+    inside, most, build = [], [], Structure.build
 
     def slow(self, *args):
         inside.append(1)
@@ -293,7 +293,7 @@ def test_threads_build_one_graph_at_a_time(panel, monkeypatch):
         inside.pop()
         return found
 
-    monkeypatch.setattr(FactorModel, "build", slow)
+    monkeypatch.setattr(Structure, "build", slow)
     options = {"draws": 10, "tune": 10, "chains": 1, "progressbar": False, "random_seed": 1}
     with ThreadPoolExecutor(3) as pool:
         trees = list(

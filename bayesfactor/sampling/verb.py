@@ -11,8 +11,8 @@ import xarray as xr
 from bayesfactor import schema as s
 from bayesfactor.density import Density, Geometry, UnreadableGraphError, read_density
 from bayesfactor.errors import ModelError
+from bayesfactor.graphs import GRAPHS
 from bayesfactor.interrupts import heeded
-from bayesfactor.sampling.graphs import GRAPHS
 from bayesfactor.sampling.nuts import POINT, after_pilot, compiled_graph, for_nutpie, run, shown
 from bayesfactor.sampling.options import SampleOptions
 from bayesfactor.sampling.others import numpyro, pathfinder
